@@ -1,0 +1,1 @@
+"""Words and services that all rooms share; knows no rule and no HTML."""

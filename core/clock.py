@@ -1,0 +1,54 @@
+"""The one source of time: everything that needs 'now' is handed a clock."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the engine asks of time."""
+
+    def now(self) -> datetime:
+        """Return the current moment, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards; for measuring, never for dates."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class VirtualClock:
+    """A clock that stands still until it is moved: replay, simulation and tests."""
+
+    def __init__(self, start: datetime) -> None:
+        self._start = self._now = start.astimezone(UTC)
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return (self._now - self._start).total_seconds()
+
+    def set(self, moment: datetime) -> None:
+        """Jump to `moment`, forwards or backwards."""
+        with self._lock:
+            self._now = moment.astimezone(UTC)
+
+    def advance(self, by: timedelta | float) -> datetime:
+        """Move on by a duration (or seconds) and return the new moment."""
+        step = by if isinstance(by, timedelta) else timedelta(seconds=by)
+        with self._lock:
+            self._now += step
+            return self._now

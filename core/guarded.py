@@ -1,0 +1,70 @@
+"""Calls into plugin code that cannot take the engine with them: bounded in time, and whatever is raised is translated."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+
+from core.errors import PluginError, VitrinError
+
+log = structlog.get_logger("vitrin.host")
+T = TypeVar("T")
+
+#: Calls of one plugin that may hang at once before no more of them are started.
+_MOST_HANGING = 4
+
+
+class HungError(PluginError):
+    """A plugin did not come back in time."""
+
+    code = "plugin_hung"
+
+
+class Guard:
+    """Runs plugin code on threads of its own with a time limit; a thread that hangs is left behind."""
+
+    def __init__(self) -> None:
+        self._hanging: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def call(self, plugin: str, work: Callable[[], T], *, limit_s: float) -> T:
+        """Return what `work` answers; raise HungError after `limit_s`, PluginError for anything unexpected."""
+        if self._hanging[plugin] >= _MOST_HANGING:
+            raise HungError(plugin, f"{_MOST_HANGING} earlier calls never came back; switch it off and on again")
+        box: list[Any] = []
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                box.append((True, translated(plugin, work)))
+            except BaseException as exc:  # a plugin may raise anything, SystemExit too
+                box.append((False, exc))
+            finally:
+                done.set()
+                with self._lock:
+                    self._hanging[plugin] -= 1
+
+        with self._lock:
+            self._hanging[plugin] += 1
+        threading.Thread(target=run, name=f"vitrin-plugin-{plugin}", daemon=True).start()
+        if not done.wait(limit_s):
+            raise HungError(plugin, f"did not come back within {limit_s:g} s")
+        ok, value = box[0]
+        if not ok:
+            raise value
+        return value
+
+
+def translated(plugin: str, work: Callable[[], T]) -> T:
+    """Run plugin code; errors of our tree pass, everything else becomes PluginError with the plugin's name."""
+    try:
+        return work()
+    except VitrinError:
+        raise
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as exc:
+        log.warning("a plugin raised", plugin=plugin, error=type(exc).__name__, exc_info=exc)
+        raise PluginError(plugin, f"raised {type(exc).__name__}: {exc}"[:500]) from exc

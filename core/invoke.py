@@ -1,0 +1,271 @@
+"""Calls what plugins bring: builds their `ctx`, keeps them inside their limits, checks what they answer.
+
+Code of built-in plugins runs inside the open transaction. Code of foreign ones never does: it runs on a thread with
+a time limit, what it writes is kept aside, and is applied when it has come back.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import Connection
+
+from core.accounts import DEFAULT, Account, find_account, full_settings, secret_names
+from core.capabilities import Action, ActionCall, Fact, FactKey
+from core.clock import Clock
+from core.collect import Brought
+from core.context import Context, Emit, plain_result
+from core.db import Database
+from core.errors import PluginError
+from core.guarded import translated
+from core.host import Host
+from core.http import HttpClient
+from core.plugin_store import PluginStore
+from core.secrets import Secrets
+from core.writer import Tx
+
+#: Seconds that foreign code may take for something local, and any plugin for one outside call.
+LOCAL_S, OUTSIDE_S = 5.0, 60.0
+#: Events that one call may emit.
+_MOST_EVENTS = 1_000
+
+
+class ShopOf(Protocol):
+    """Makes the shop facade for one call."""
+
+    def __call__(self, tx: Tx, emit: Emit | None, now: datetime, source: str) -> Any: ...
+
+
+class RefreshData(Protocol):
+    """Returns an event's data with the shop's records in it as they are now."""
+
+    def __call__(self, conn: Connection, data: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+class Invoker:
+    """The one place from which actions, facts, pollers, webhooks and checks of plugins are called."""
+
+    def __init__(
+        self,
+        host: Host,
+        db: Database,
+        secrets: Secrets,
+        http: HttpClient,
+        clock: Clock,
+        *,
+        shop_of: ShopOf,
+        refresh_data: RefreshData,
+        allow_hosts: tuple[str, ...] = (),
+        shop_settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.host = host
+        self._db = db
+        self._secrets = secrets
+        self._http = http
+        self._clock = clock
+        self._shop_of = shop_of
+        self._refresh_data = refresh_data
+        self._allow_hosts = allow_hosts
+        self._shop_settings = dict(shop_settings or {})
+
+    def find_action(self, name: str) -> Action | None:
+        return self.host.find_action(name)
+
+    def find_fact(self, name: str) -> Fact | None:
+        return self.host.find_fact(name)
+
+    def refresh(self, tx: Tx, data: Mapping[str, Any]) -> dict[str, Any]:
+        return self._refresh_data(tx.conn, data)
+
+    # Facts
+
+    def load_fact(self, fact: Fact, tx: Tx, keys: list[FactKey], now: datetime) -> Mapping[FactKey, Any]:
+        """Ask a fact for all keys of a batch at once."""
+        ctx = self._context(fact.plugin, tx.conn, now=now, conn=tx.conn if self.host.is_trusted(fact.plugin) else None)
+        answer = self._run(fact.plugin, lambda: fact.load(ctx, keys))
+        if not isinstance(answer, Mapping):
+            raise PluginError(fact.plugin, f"the fact {fact.name} answered {type(answer).__name__}, not a dict")
+        return answer
+
+    # Actions
+
+    def run_local(self, call: ActionCall, tx: Tx, emit: Emit) -> dict[str, Any]:
+        """Run a local action for this transaction."""
+        plugin, now = call.action.plugin, self._clock.now()
+        counted = _Counted(plugin, emit)
+        shop = self._shop_of(tx, counted, now, f"vitrin/{plugin}")
+        store = PluginStore(conn=tx.conn, plugin=plugin, account=call.account or DEFAULT, now=now)
+        if self.host.is_trusted(plugin):
+            ctx = self._context(plugin, tx.conn, now=now, call=call, shop=shop, store=store, emit=counted, conn=tx.conn)
+            return self._answer(call.action, self._run(plugin, lambda: call.action.run(ctx, call.params)))
+        later = Deferred()
+        ctx = self._context(
+            plugin,
+            tx.conn,
+            now=now,
+            call=call,
+            shop=later.stand_in(shop),
+            store=later.stand_in(store, reads=("get",)),
+            emit=later.keep(counted),
+        )
+        result = self._answer(call.action, self._run(plugin, lambda: call.action.run(ctx, call.params)))
+        later.apply(plugin)
+        return result
+
+    def call_outside(self, call: ActionCall) -> dict[str, Any]:
+        """Call an outside action; no transaction is open."""
+        plugin = call.action.plugin
+        with self._db.read() as conn:
+            ctx = self._context(plugin, conn, now=self._clock.now(), call=call, out=True)
+        work = lambda: call.action.run(ctx, call.params)  # noqa: E731 - one expression, used once
+        return self._answer(
+            call.action,
+            self.host.watched(plugin, lambda: self.host.guard.call(plugin, work, limit_s=OUTSIDE_S)),
+        )
+
+    def preview(self, action: Action, params: dict[str, Any], call: ActionCall, conn: Connection) -> dict[str, Any]:
+        """Say what an action would do, with no write and no call; `{"text": {"en": ...}}` or empty."""
+        if action.preview is None:
+            return {"text": {"en": f"{action.name} cannot be previewed"}}
+        ctx = self._context(action.plugin, conn, now=self._clock.now(), call=call)
+        preview = action.preview
+        return plain_result(action.plugin, self._run(action.plugin, lambda: preview(ctx, params)), "preview")
+
+    def check(self, plugin: str, settings: Mapping[str, Any], account: str = DEFAULT) -> dict[str, Any]:
+        """Test a connection with settings that may not be saved yet."""
+        with self._db.read() as conn:
+            ctx = self._context(plugin, conn, now=self._clock.now(), account=account, settings=settings, out=True)
+        return plain_result(plugin, self.host.ask_on(plugin, "vitrin_check", ctx=ctx), "vitrin_check")
+
+    def context_for(
+        self, plugin: str, tx: Tx, emit: Emit | None, *, account: str = DEFAULT, out: bool = False
+    ) -> Context:
+        """Return the ctx of a webhook, poller or import of a built-in or foreign plugin inside a transaction."""
+        now = self._clock.now()
+        counted = None if emit is None else _Counted(plugin, emit)
+        return self._context(
+            plugin,
+            tx.conn,
+            now=now,
+            account=account,
+            shop=self._shop_of(tx, counted, now, plugin),
+            store=PluginStore(conn=tx.conn, plugin=plugin, account=account, now=now),
+            emit=counted,
+            conn=tx.conn if self.host.is_trusted(plugin) else None,
+            out=out,
+        )
+
+    def _run(self, plugin: str, work: Callable[[], Any]) -> Any:
+        if self.host.is_trusted(plugin):
+            return translated(plugin, work)
+        return self.host.watched(plugin, lambda: self.host.guard.call(plugin, work, limit_s=LOCAL_S))
+
+    def _answer(self, action: Action, answer: Any) -> dict[str, Any]:
+        return plain_result(action.plugin, answer, f"the action {action.name}")
+
+    def _context(
+        self,
+        plugin: str,
+        conn_for_settings: Connection,
+        *,
+        now: datetime,
+        call: ActionCall | None = None,
+        account: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        out: bool = False,
+        **more: Any,
+    ) -> Context:
+        brought = self.host.get_on(plugin)
+        name = account or (call.account if call else None) or DEFAULT
+        if settings is None:
+            settings = self._settings(brought, conn_for_settings, name)
+        if call is not None:
+            more |= {
+                "idempotency_key": call.key,
+                "attempt": call.attempt,
+                "event_data": call.event.data,
+                "subject": subject_of(call),
+            }
+        return Context(
+            plugin=plugin,
+            account=name,
+            settings=settings,
+            now=now,
+            log=structlog.get_logger(f"vitrin.plugin.{plugin}"),
+            shop_settings=self._shop_settings,
+            http=self._session(brought, name, settings) if out else None,
+            **more,
+        )
+
+    def _settings(self, brought: Brought, conn: Connection, name: str) -> dict[str, Any]:
+        schema = brought.manifest.get("settings")
+        if not schema:
+            return {}
+        account = find_account(conn, brought.name, name) or Account(plugin=brought.name, name=name, settings={})
+        return full_settings(conn, self._secrets, schema, account)
+
+    def _session(self, brought: Brought, account: str, settings: Mapping[str, Any]) -> Any:
+        hosts = brought.manifest.get("permissions", {}).get("hosts")
+        hidden = secret_names(brought.manifest.get("settings") or {})
+        values = tuple(str(settings[name]) for name in hidden if settings.get(name))
+        return self._http.session(brought.name, account, hosts, allow=self._allow_hosts, secrets=values)
+
+
+def subject_of(call: ActionCall) -> dict[str, str | None]:
+    """Return whom and what an action's event is about."""
+    order = call.event.data.get("order")
+    order_id = order.get("id") if isinstance(order, dict) else None
+    return {"customer": call.event.customer, "order": order_id, "key": call.event.key, "source": call.event.source}
+
+
+@dataclass(slots=True)
+class _Counted:
+    """An `emit` that refuses a flood."""
+
+    plugin: str
+    emit: Emit
+    count: int = 0
+
+    def __call__(self, type: str, data: dict[str, Any], **more: Any) -> None:
+        self.count += 1
+        if self.count > _MOST_EVENTS:
+            raise PluginError(self.plugin, f"emitted more than {_MOST_EVENTS} events in one call")
+        self.emit(type, data, **more)
+
+
+@dataclass(slots=True)
+class Deferred:
+    """Keeps what foreign code wants written until the code has come back."""
+
+    calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+
+    def keep(self, function: Callable[..., Any]) -> Any:
+        def kept(*args: Any, **given: Any) -> None:
+            if len(self.calls) >= _MOST_EVENTS:
+                raise PluginError("", f"wanted more than {_MOST_EVENTS} writes in one call")
+            self.calls.append((function, args, given))
+
+        return kept
+
+    def stand_in(self, target: Any, reads: tuple[str, ...] = ()) -> Any:
+        """Return an object with the target's public methods: reads pass through, the others are kept."""
+        return _StandIn(self, target, reads)
+
+    def apply(self, plugin: str) -> None:
+        for function, args, given in self.calls:
+            translated(plugin, lambda function=function, args=args, given=given: function(*args, **given))
+
+
+class _StandIn:
+    """What foreign code sees instead of the shop and the store."""
+
+    def __init__(self, later: Deferred, target: Any, reads: tuple[str, ...]) -> None:
+        self._later, self._target, self._reads = later, target, reads
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        method = getattr(self._target, name)
+        return method if name in self._reads or name.startswith(("find_", "get_")) else self._later.keep(method)

@@ -1,0 +1,1 @@
+"""Guards that the engine asks before every effect: pause, caps, approvals, lateness."""

@@ -1,0 +1,12 @@
+"""The built-in plugins: only their names, so that one that is off is never imported."""
+
+from core.host import Builtin
+
+BUILTINS = {
+    builtin.name: builtin
+    for builtin in (
+        Builtin(name="shop", module="plugins.shop", summary="Tasks, tags, orders and what is known of them", on=True),
+        Builtin(name="history", module="plugins.history", summary="What happened to a customer before", on=True),
+        Builtin(name="messages", module="plugins.messages", summary="Messages to customers, over any channel", on=True),
+    )
+}

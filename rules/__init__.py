@@ -1,0 +1,1 @@
+"""The rules engine: document, conditions, matching, runs, traces, templates, simulation."""

@@ -1,0 +1,360 @@
+"""The engine's port: what a walk asks for, answered from the database inside one transaction."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy import delete, insert, select
+
+from core.capabilities import Action, ActionCall, Fact, FactKey
+from core.clock import Clock
+from core.context import Emit
+from core.crash import crash_point
+from core.durations import Duration
+from core.effects import Effect, Ledger
+from core.errors import InvalidInput, PluginError, RemoteError, RuleError, UserError
+from core.events import Event, read_event, text_at
+from core.ids import new_id
+from core.policy.guard import Answer, CapRule, Question, judge
+from core.policy.pause import Pause as PauseAll
+from core.tables import events
+from core.writer import Tx
+from rules.conditions import FactUse
+from rules.fields import split_path
+from rules.intake import Intake
+from rules.rule import CALLED, Rule
+from rules.run import Calling, Done, Holding, Listening, Pause, Run, Sleeping, event_matches, match_text, render
+from rules.steps import Do, RunRule
+from rules.tables import waits
+
+log = structlog.get_logger("vitrin.rules")
+
+HOUR, DAY = Duration(seconds=3600), Duration(days=1)
+
+
+class Capabilities(Protocol):
+    """What the host answers the engine."""
+
+    def find_action(self, name: str) -> Action | None: ...
+
+    def find_fact(self, name: str) -> Fact | None: ...
+
+    def load_fact(self, fact: Fact, tx: Tx, keys: list[FactKey], now: datetime) -> Mapping[FactKey, Any]:
+        """Ask a plugin's fact; an answer of the wrong kind raises PluginError."""
+        ...
+
+    def run_local(self, call: ActionCall, tx: Tx, emit: Emit) -> dict[str, Any]:
+        """Run a local action for this transaction; what the plugin gets wrong raises PluginError."""
+        ...
+
+    def refresh(self, tx: Tx, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the event's data with the shop's records in it as they are now."""
+        ...
+
+
+class EnginePort:
+    """Answers walks of one batch; everything is written inside the batch's transaction."""
+
+    def __init__(self, tx: Tx, host: Capabilities, intake: Intake, clock: Clock, paused: PauseAll | None) -> None:
+        self.tx = tx
+        self.zone: ZoneInfo = intake.zone
+        self.ledger = Ledger(tx.conn)
+        self._host = host
+        self._intake = intake
+        self._clock = clock
+        self._paused = paused
+        self._known: dict[tuple[str, FactKey], Any] = {}
+        #: Waits that runs of this batch came with: run id -> the event that may have ended it.
+        self.came_with: dict[str, str | None] = {}
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    # Facts
+
+    def prefetch(self, batch: Iterable[tuple[Run, Mapping[str, Any]]]) -> None:
+        """Load the facts that these runs' conditions will ask for, each fact once."""
+        asked: dict[str, set[FactKey]] = defaultdict(set)
+        for run, data in batch:
+            for use in run.rule.condition.facts:
+                key = self._fact_key(run, use, data)
+                if key is not None:
+                    asked[use.name].add(key)
+        for name, keys in asked.items():
+            self._load(name, list(keys))
+
+    def load_facts(self, run: Run, uses: Sequence[FactUse], picture: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for use in uses:
+            key = self._fact_key(run, use, picture)
+            if key is None:
+                continue
+            if (use.name, key) not in self._known:
+                self._load(use.name, [key])
+            if (use.name, key) in self._known:
+                found[use.slot] = self._known[use.name, key]
+        return found
+
+    def _fact_key(self, run: Run, use: FactUse, picture: Mapping[str, Any]) -> FactKey | None:
+        fact = self._host.find_fact(use.name)
+        if fact is None:
+            return None
+        subject = text_at({**picture, "event": {"customer": run.event.customer, "key": run.event.key}}, fact.subject)
+        if subject is None:
+            return None
+        params = tuple((name, render(value, picture)) for name, value in use.params)
+        # A fact is asked as of the event at first, and as of the moment after a wait.
+        return subject, run.at, params
+
+    def _load(self, name: str, keys: list[FactKey]) -> None:
+        fact = self._host.find_fact(name)
+        if fact is None:
+            return
+        for key, value in self._host.load_fact(fact, self.tx, keys, self.now()).items():
+            self._known[name, key] = value
+
+    def refresh(self, run: Run) -> dict[str, Any]:
+        return self._host.refresh(self.tx, run.event.data)
+
+    # The past
+
+    def look_back(self, run: Run, wait: Listening) -> Event | None:
+        if run.id in self.came_with:
+            happened = self.came_with.pop(run.id)
+            if happened is None:
+                return None
+            event = self._intake.cache.get(self.tx.conn, happened)
+            if event is not None and event_matches(wait, event, run, self):
+                return event
+        return self._search(run, wait)
+
+    def _search(self, run: Run, wait: Listening) -> Event | None:
+        """Look for an event that came between the run's moment and now, in the order of intake."""
+        query = select(events).where(
+            events.c.type == wait.step.event_type,
+            events.c.received_at >= run.at,
+            events.c.received_at <= wait.until,
+            events.c.id > run.vars.get("since", run.event.id),
+        )
+        path, wanted = wait.where[0]
+        if path == "event.key":
+            query = query.where(events.c.key == str(wanted))
+        for row in self.tx.conn.execute(query.order_by(events.c.received_at, events.c.id)):
+            event = read_event(row)
+            if event_matches(wait, event, run, self):
+                return event
+        return None
+
+    # Effects
+
+    def effect(self, run: Run, step: Do, params: dict[str, Any]) -> Done | Pause:
+        action = self._host.find_action(step.action)
+        if action is None:
+            return Done(None, "failed", f"no action {step.action}: the plugin that brings it is switched off")
+        try:
+            if action.checker is not None:
+                action.checker.check(params, path="with")
+        except InvalidInput as exc:
+            return Done(None, "failed", exc.message)
+        key = run.step_key(step.path)
+        if run.vars.get("refused") == key:
+            return Done(None, "skipped", "a person refused it")
+        approved = run.vars.get("approved") == key
+        earlier = self.ledger.find(key) if run.fence or run.attempts or approved else None
+        stop = self._ask(run, action, approved=approved or earlier is not None)
+        if stop is not None:
+            return self._not_now(run, step, action, params, stop)
+        if run.watching:
+            self._write(run, action, params, key, state="watched")
+            return Done({}, "watched")
+        if action.scope == "outside":
+            return self._start_call(run, step, action, params, earlier)
+        return self._run_local(run, step, action, params)
+
+    def _ask(self, run: Run, action: Action, *, approved: bool) -> Answer | None:
+        if self._paused is not None and action.effect not in self._paused.still:
+            return Answer("later", f"paused: {self._paused.reason}")
+        limits = run.rule.limits
+        caps = caps_of(run.rule, run.event.customer, run.key)
+        if not caps and limits.valid_for is None and not limits.ask:
+            return None
+        question = Question(
+            now=self.now(),
+            due=run.at,
+            valid_for=limits.valid_for,
+            # A run that has acted goes on: caps count firings, not steps.
+            caps=() if run.acted else caps,
+            ask=limits.ask,
+            approved=approved,
+            zone=self.zone,
+        )
+        answer = judge(question, self.ledger)
+        return None if answer.word == "go" else answer
+
+    def _not_now(self, run: Run, step: Do, action: Action, params: dict[str, Any], answer: Answer) -> Done | Pause:
+        key = run.step_key(step.path)
+        if answer.word == "skip":
+            self._write(run, action, params, key, state="skipped", reason=answer.reason)
+            return Done(None, "skipped", answer.reason)
+        if answer.word == "later":
+            until = answer.when or self.now()
+            run.tell("later", step.path, reason=answer.reason, until=until)
+            return Sleeping(until, reason=answer.reason)
+        if self.ledger.find(key) is None:
+            self._write(run, action, params, key, state="held", reason=answer.reason)
+        run.tell("held", step.path, reason=answer.reason)
+        return Holding(answer.reason or "held")
+
+    def _start_call(self, run: Run, step: Do, action: Action, params: dict[str, Any], earlier: Any) -> Done | Pause:
+        """Write the idempotency key down before the call; a repeat after a crash is marked."""
+        key = run.step_key(step.path)
+        if earlier is None:
+            self._write(run, action, params, key, state="started")
+            return Calling(step, params, key)
+        approved = run.vars.get("approved") == key
+        unclear = earlier.state == "started" and not run.vars.pop("answered", False)
+        if unclear and action.repeat == "never" and not approved:
+            self.ledger.settle(key, {"state": "unclear", "reason": "it is unclear whether it was done"})
+            return Holding("a crash left it unclear whether it was done; look at the other side, then decide")
+        duplicate = earlier.possible_duplicate or (unclear and not action.takes_key)
+        self.ledger.settle(key, {"state": "started", "attempts": earlier.attempts + 1, "possible_duplicate": duplicate})
+        return Calling(step, params, key)
+
+    def _run_local(self, run: Run, step: Do, action: Action, params: dict[str, Any]) -> Done:
+        key = run.step_key(step.path)
+        call = ActionCall(action=action, params=params, key=key, event=run.event, account=step.account)
+        with _undone_if_failed(self.tx):
+            result = self._host.run_local(call, self.tx, self.emitter(run, action.plugin, key))
+        self._write(run, action, params, key, state="done", result=result)
+        crash_point("run.after_local_action")
+        return Done(result)
+
+    def _write(
+        self,
+        run: Run,
+        action: Action,
+        params: Any,
+        key: str,
+        *,
+        state: str,
+        reason: str | None = None,
+        result: Any = None,
+    ) -> None:
+        told = result if isinstance(result, dict) else {}
+        self.ledger.add(
+            Effect(
+                idempotency_key=key,
+                kind=action.effect,
+                action=action.name,
+                plugin=action.plugin,
+                state=state,
+                at=self.now(),
+                object=told.get("object"),
+                customer=run.event.customer,
+                key=run.key,
+                rule=run.rule.id,
+                version=run.rule.version,
+                run=run.id,
+                event=run.event.id,
+                first=run.acted == 0,
+                reason=reason,
+                cost=told.get("cost"),
+                undo=told.get("undo"),
+                params=params,
+                result=result,
+            )
+        )
+
+    # Consequences
+
+    def emitter(self, run: Run, plugin: str, cause: str) -> Emit:
+        """Return the `emit` of an action: its events carry the cause, and come only once however often it is tried."""
+        count = 0
+
+        def emit(
+            type: str,
+            data: dict[str, Any],
+            *,
+            key: str | None = None,
+            customer: str | None = None,
+            id: str | None = None,
+        ) -> None:
+            nonlocal count
+            count += 1
+            now = self.now()
+            event = Event(
+                id=new_id(),
+                source=f"vitrin/{plugin}",
+                external_id=id or f"{cause}/{count}",
+                type=type,
+                time=now,
+                received_at=now,
+                key=key,
+                customer=customer,
+                data=data,
+                depth=run.event.depth + 1,
+                cause=run.id,
+            )
+            self._intake.take(self.tx, [event])
+
+        return emit
+
+    def call_rule(self, run: Run, step: RunRule, params: dict[str, Any]) -> None:
+        emit = self.emitter(run, "rules", run.step_key(step.path))
+        data = {**run.event.data, "rule": step.rule, "params": params}
+        emit(CALLED, data, key=run.event.key, customer=run.event.customer)
+
+    def save_wait(self, run: Run, wait: Listening) -> None:
+        path, value = wait.where[0]
+        split_path(path)
+        row = {"run": run.id, "match": match_text(wait.step.event_type, path, value), "until": wait.until}
+        self.tx.conn.execute(insert(waits).values(**row, happened=None))
+
+    def drop_waits(self, ids: Sequence[str]) -> None:
+        if ids:
+            self.tx.conn.execute(delete(waits).where(waits.c.run.in_(ids)))
+
+
+@contextmanager
+def _undone_if_failed(tx: Tx) -> Iterator[None]:
+    """Undo what a step wrote when it fails; the steps before it stay."""
+    tx.conn.exec_driver_sql("SAVEPOINT step")
+    try:
+        yield
+    except Exception:
+        tx.conn.exec_driver_sql("ROLLBACK TO SAVEPOINT step")
+        tx.conn.exec_driver_sql("RELEASE SAVEPOINT step")
+        raise
+    tx.conn.exec_driver_sql("RELEASE SAVEPOINT step")
+
+
+def caps_of(rule: Rule, customer: str | None, key: str | None) -> list[CapRule]:
+    """Return the rule's caps as counts over the effect ledger."""
+    limits = rule.limits
+    own: tuple[tuple[str, str | bool | None], ...] = (("rule", rule.id), ("first", True))
+    caps = []
+    for name, cap, column, value in (
+        ("per customer", limits.per_customer, "customer", customer),
+        ("per key", limits.per_key, "key", key),
+    ):
+        if cap is not None and value is not None:
+            where = (*own, (column, value))
+            caps.append(CapRule(name=name, count=cap.count, period=cap.period, where=where, above="skip"))
+    for name, count, period in (("per hour", limits.per_hour, HOUR), ("per day", limits.per_day, DAY)):
+        if count is not None:
+            caps.append(CapRule(name=name, count=count, period=period, where=own, above="later"))
+    if limits.ask_above is not None:
+        cap = limits.ask_above
+        caps.append(CapRule(name="ask above", count=cap.count, period=cap.period, where=own, above="hold"))
+    return caps
+
+
+def is_final(exc: Exception) -> bool:
+    """Tell whether an action's failure would come again the same way."""
+    if isinstance(exc, RemoteError):
+        return exc.code != "temporary"
+    return isinstance(exc, (UserError, RuleError, PluginError))

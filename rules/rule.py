@@ -1,0 +1,247 @@
+"""The rule: one document, read from YAML, checked, and compiled for the engine."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent
+
+from core.durations import Duration
+from core.errors import InvalidInput, RuleError
+from core.schemas import Checker, compile_schema
+from core.timetable import parse_schedule
+from rules.conditions import Always, Condition, Scope, compile_condition
+from rules.fields import split_path
+from rules.steps import Await, Branch, Instruction, Stop, compile_await, compile_steps, duration_at, reworded
+
+#: Triggers of a rule's own (schedule, webhook, form, date, call) arrive as events of these types for that rule alone.
+OWN_EVENTS = {
+    "schedule": "rule.scheduled",
+    "webhook": "rule.webhook",
+    "form": "rule.started",
+    "date": "rule.date_reached",
+}
+CALLED = "rule.called"
+
+_MOST_TEXT = 200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """What starts the rule."""
+
+    kind: str
+    #: The event types that it listens to.
+    types: tuple[str, ...]
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `count` in `period`."""
+
+    count: int
+    period: Duration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the rule may not exceed; checked at the moment of the effect."""
+
+    per_customer: Cap | None = None
+    per_key: Cap | None = None
+    per_hour: int | None = None
+    per_day: int | None = None
+    ask_above: Cap | None = None
+    ask: bool = False
+    valid_for: Duration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mode:
+    """How runs of one key stand to each other."""
+
+    run: str = "parallel"
+    key: str | None = None
+    most: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What happens when an action fails for good."""
+
+    retry: str = "standard"
+    then: str = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A compiled version of a rule."""
+
+    id: str
+    name: str
+    version: int
+    document: Mapping[str, Any]
+    trigger: Trigger
+    condition: Condition
+    program: tuple[Instruction, ...]
+    limits: Limits
+    mode: Mode
+    failure: Failure
+
+    @property
+    def owner(self) -> str | None:
+        return self.document.get("owner")
+
+    @property
+    def waits(self) -> tuple[Await, ...]:
+        return tuple(step for step in self.program if isinstance(step, Await))
+
+
+# Reading
+
+
+def read_yaml(text: str) -> dict[str, Any]:
+    """Return the document of a YAML text (YAML 1.2: yes and no stay words); raise RuleError with the line."""
+    if len(text) > _MOST_TEXT:
+        raise RuleError("", f"the text is longer than {_MOST_TEXT} characters; split the rule")
+    try:
+        if any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text)):
+            raise RuleError("", "references (*name) are not supported; write the value out")
+        document = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise RuleError("", f"{where}{getattr(exc, 'problem', None) or 'this is not YAML'}") from exc
+    except (RecursionError, ValueError) as exc:
+        raise RuleError("", f"this YAML cannot be read: {exc}") from exc
+    if not isinstance(document, dict):
+        raise RuleError("", "a rule is an object with the words rule, when, if, then")
+    return _plain(document, "")
+
+
+def _plain(value: Any, path: str) -> Any:
+    """Return plain JSON values: dates become text, keys must be text."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise RuleError(path, f"the key {key!r} must be text; put it in quotes")
+        return {key: _plain(item, f"{path}.{key}" if path else key) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{path}[{number}]") for number, item in enumerate(value)]
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise RuleError(path, f"values of the kind {type(value).__name__} are not supported")
+
+
+@cache
+def rule_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the rule document."""
+    return orjson.loads((Path(__file__).parent / "schema.json").read_bytes())
+
+
+@cache
+def _checker() -> Checker:
+    return compile_schema(rule_schema(), own=True)
+
+
+# Compiling
+
+
+def compile_rule(document: Mapping[str, Any], *, id: str = "", version: int = 0, scope: Scope | None = None) -> Rule:
+    """Return the rule ready to run; raise RuleError naming the first wrong place."""
+    try:
+        _checker().check(dict(document))
+    except InvalidInput as exc:
+        raise RuleError(exc.path, exc.reason) from exc
+    scope = scope or Scope()
+    trigger = _trigger(document["when"], str(document["rule"]))
+    return Rule(
+        id=id,
+        name=document["rule"],
+        version=version,
+        document=document,
+        trigger=trigger,
+        condition=compile_condition(document["if"], "if", scope) if document.get("if") else Always(),
+        program=compile_steps(document["then"], scope, before=_prelude(trigger, scope)),
+        limits=_limits(document.get("limits") or {}),
+        mode=_mode(document.get("mode") or {}),
+        failure=Failure(**(document.get("failure") or {})),
+    )
+
+
+def _trigger(when: Mapping[str, Any], name: str) -> Trigger:
+    if "event" in when:
+        types = [when["event"]] if isinstance(when["event"], str) else when["event"]
+        return Trigger(kind="event", types=tuple(types), document=when)
+    if "absence" in when:
+        if "after" not in when:
+            raise RuleError("when.after", "is missing: name the event after which the other one is expected")
+        return Trigger(kind="absence", types=(when["after"],), document=when)
+    kind = next(kind for kind in OWN_EVENTS if kind in when)
+    if kind == "schedule":
+        reworded(lambda: parse_schedule(when["schedule"], when.get("zone", "UTC")))
+    if kind == "date":
+        split_path(when["date"], "when.date")
+        duration_at(when.get("offset"), "when.offset", signed=True)
+    return Trigger(kind=kind, types=(OWN_EVENTS[kind],), document=when)
+
+
+def _prelude(trigger: Trigger, scope: Scope) -> Sequence[Instruction]:
+    """An absence is a wait in front of the steps: the rule goes on only when the event did not come."""
+    if trigger.kind != "absence":
+        return ()
+    when = trigger.document
+    wait = {"event": when["absence"], "timeout": when["for"], "where": when.get("where")}
+    happened = compile_condition({"field": "steps.absence.outcome", "is": "equal", "value": "happened"}, "when")
+    return (
+        compile_await(scope, wait, "when", "absence"),
+        Branch(path="when", arms=((happened, 2),), otherwise=3),
+        Stop(path="when", reason=f"{when['absence']} happened in time"),
+    )
+
+
+_CAP = re.compile(r"(?:(?P<once>once)|(?P<count>[0-9]{1,9}))\s+(?:in|an?|per)\s+(?P<period>.+)")
+
+
+def read_cap(value: Any, path: str) -> Cap | None:
+    """Read "once in 365 days", "200 an hour", "3 in 7 days"; a bare number is a day's."""
+    if value is None:
+        return None
+    text = f"{value} a day" if isinstance(value, int) else str(value).strip()
+    match = _CAP.fullmatch(text)
+    if match is None:
+        raise RuleError(path, f"{value!r} is no cap; write it like: once in 365 days, or 200 an hour")
+    period = match["period"] if match["period"][0].isdigit() else f"1 {match['period']}"
+    duration = duration_at(period, path)
+    if duration is None or duration.fixed.total_seconds() <= 0 and not (duration.months or duration.years):
+        raise RuleError(path, "needs a period longer than nothing")
+    return Cap(1 if match["once"] else int(match["count"]), duration)
+
+
+def _limits(document: Mapping[str, Any]) -> Limits:
+    return Limits(
+        per_customer=read_cap(document.get("per_customer"), "limits.per_customer"),
+        per_key=read_cap(document.get("per_key"), "limits.per_key"),
+        per_hour=document.get("per_hour"),
+        per_day=document.get("per_day"),
+        ask_above=read_cap(document.get("ask_above"), "limits.ask_above"),
+        ask=bool(document.get("ask", False)),
+        valid_for=duration_at(document.get("valid_for"), "limits.valid_for"),
+    )
+
+
+def _mode(document: Mapping[str, Any]) -> Mode:
+    key = document.get("key")
+    if key is not None:
+        split_path(key, "mode.key")
+    return Mode(run=document.get("run", "parallel"), key=key, most=document.get("most", 100))

@@ -1,0 +1,349 @@
+"""The runner: claims what is due, walks it, and writes what came of it in groups.
+
+Local steps of a whole batch happen inside one transaction. Outside calls are made between two transactions, with the
+run leased: whoever finishes must still hold the lease's fencing number.
+"""
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import Row, bindparam, func, insert, select, update
+
+from core.capabilities import ActionCall
+from core.clock import Clock
+from core.crash import crash_point
+from core.db import Database
+from core.errors import StorageError, TemporaryError, VitrinError
+from core.policy.pause import find_pause
+from core.writer import Tx, Writer
+from rules.intake import Intake
+from rules.port import Capabilities, EnginePort, is_final
+from rules.run import Calling, Done, Ended, Holding, Listening, Pause, Run, Sleeping, picture, take_answer, walk
+from rules.steps import Do
+from rules.tables import runs, traces, waits
+
+log = structlog.get_logger("vitrin.runner")
+
+#: Waits between tries of an outside action that may yet succeed; after the last one it is a dead letter.
+LADDER = (5, 30, 300, 1800, 7200, 18_000, 36_000, 36_000, 86_400)
+LEASE = timedelta(seconds=90)
+
+
+class Outside(Protocol):
+    """Calls an outside action; raises an error of the tree, never anything else."""
+
+    def __call__(self, call: ActionCall) -> dict[str, Any]: ...
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a batch writes at its end."""
+
+    port: EnginePort
+    updates: list[dict[str, Any]] = field(default_factory=list)
+    traces: list[dict[str, Any]] = field(default_factory=list)
+    awake: list[str] = field(default_factory=list)
+    calls: list[tuple[Run, Calling]] = field(default_factory=list)
+    released: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+class Runner:
+    """Advances runs; one per process, used by any number of threads."""
+
+    def __init__(
+        self,
+        db: Database,
+        writer: Writer,
+        host: Capabilities,
+        intake: Intake,
+        clock: Clock,
+        *,
+        outside: Outside,
+        node: str = "local",
+        workers: int = 4,
+    ) -> None:
+        self._db = db
+        self._writer = writer
+        self._host = host
+        self._intake = intake
+        self._clock = clock
+        self._outside = outside
+        self._node = node
+        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="vitrin-outside")
+        self._flying: set[Future[None]] = set()
+        self._random = random.Random()  # noqa: S311 - jitter, nothing secret
+
+    # The loop's steps
+
+    def release_own(self) -> int:
+        """Make the runs that this node had in hand when it died ready again; only at its start."""
+
+        def release(tx: Tx) -> int:
+            mine = update(runs).where(runs.c.status == "running", runs.c.owner == self._node)
+            return tx.conn.execute(mine.values(due_at=self._clock.now())).rowcount
+
+        return self._writer.do(release)
+
+    def advance(self, limit: int = 200, *, until: datetime | None = None) -> int:
+        """Take up to `limit` runs that are due, and walk them; outside calls go to the pool. Return how many."""
+        count, calls = self._writer.do(lambda tx: self.advance_in(tx, limit, until=until))
+        for run, call in calls:
+            flying = self._pool.submit(self._call, run, call)
+            self._flying.add(flying)
+            flying.add_done_callback(self._flying.discard)
+        return count
+
+    def next_due(self) -> datetime | None:
+        """Return when the next run is due."""
+        with self._db.read() as conn:
+            return conn.execute(select(func.min(runs.c.due_at))).scalar_one()
+
+    def wait_for_calls(self) -> None:
+        """Return when no outside call is under way."""
+        for flying in list(self._flying):
+            flying.result()
+
+    def stop(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    # Inside the transaction
+
+    def advance_in(self, tx: Tx, limit: int, *, until: datetime | None = None) -> tuple[int, list[tuple[Run, Calling]]]:
+        """Claim and walk due runs inside the caller's transaction; return how many, and the outside calls to make."""
+        now = self._clock.now()
+        pause = find_pause(tx.conn)
+        if pause is not None and not pause.still:
+            return 0, []
+        self._intake.book.refresh(tx.conn)
+        port = EnginePort(tx, self._host, self._intake, self._clock, pause)
+        batch = _Batch(port)
+        claimed = self._claim(tx, until or now, limit)
+        self._prefetch(port, claimed)
+        for run in claimed:
+            self._settle(batch, run, self._walk(run, port))
+        self._write(tx, batch)
+        return len(claimed), batch.calls
+
+    def _claim(self, tx: Tx, now: datetime, limit: int) -> list[Run]:
+        query = select(runs).where(runs.c.due_at <= now).order_by(runs.c.due_at, runs.c.id).limit(limit)
+        if tx.conn.dialect.name == "postgresql":
+            query = query.with_for_update(skip_locked=True)
+        found = []
+        for row in tx.conn.execute(query).all():
+            run = self._load(tx, row)
+            if run is not None:
+                found.append(run)
+        return found
+
+    def _load(self, tx: Tx, row: Row[Any]) -> Run | None:
+        """Return a claimed run; one whose rule or event is gone is ended, so that it cannot block the others."""
+        event = self._intake.cache.get(tx.conn, row.event)
+        try:
+            rule = self._intake.book.version(tx.conn, row.rule, row.version)
+        except VitrinError as exc:
+            self._give_up(tx, row, f"its rule cannot be read: {exc}")
+            return None
+        if event is None:
+            self._give_up(tx, row, "its event is no longer stored")
+            return None
+        return Run(
+            id=row.id,
+            rule=rule,
+            event=event,
+            key=row.key,
+            watching=row.watching,
+            cursor=row.cursor,
+            vars={**row.vars, "was": row.status},
+            at=row.at,
+            attempts=row.attempts,
+            acted=row.acted,
+            fence=row.fence,
+        )
+
+    def _give_up(self, tx: Tx, row: Row[Any], reason: str) -> None:
+        ended = {"status": "done", "outcome": "failed", "reason": reason, "due_at": None}
+        tx.conn.execute(update(runs).where(runs.c.id == row.id).values(**ended, finished_at=self._clock.now()))
+
+    def _prefetch(self, port: EnginePort, claimed: Sequence[Run]) -> None:
+        fresh = [run for run in claimed if run.rule.condition.facts and not run.vars.get("checked")]
+        port.prefetch((run, picture(run, port)) for run in fresh)
+        listening = [run.id for run in claimed if run.vars.get("until") and run.vars["was"] in ("waiting", "ready")]
+        if listening:
+            query = select(waits.c.run, waits.c.happened).where(waits.c.run.in_(bindparam("ids", expanding=True)))
+            port.came_with.update({run: event for run, event in port.tx.conn.execute(query, {"ids": listening})})
+
+    def _walk(self, run: Run, port: EnginePort) -> Pause:
+        """Walk one run; what a plugin or rule got wrong ends or delays this run alone."""
+        run.vars.pop("was", None)
+        crash_point("run.before_walk")
+        try:
+            return walk(run, port)
+        except StorageError:
+            raise
+        except VitrinError as exc:
+            # The walk stands at the step that failed; what the steps before it did stays done.
+            return self._failed(run, port, exc)
+
+    def _failed(self, run: Run, port: EnginePort, exc: VitrinError) -> Pause:
+        """Decide what a failed step means: another try later, or the end."""
+        step = run.rule.program[run.cursor] if run.cursor < len(run.rule.program) else None
+        path = step.path if step is not None else "then"
+        run.attempts += 1
+        retry = run.rule.failure.retry != "none" and (not isinstance(step, Do) or step.on_failure in (None, "retry"))
+        if retry and not is_final(exc) and run.attempts <= len(LADDER):
+            until = self._clock.now() + self._delay(run.attempts, exc)
+            run.tell("retry", path, reason=exc.message, attempt=run.attempts, until=until)
+            return Sleeping(until, reason=exc.message)
+        if not isinstance(step, Do):
+            run.tell("failed", path, reason=exc.message)
+            return Ended("failed", exc.message)
+        end = take_answer(run, step, Done(None, "failed", exc.message), {}, run.step_key(step.path))
+        return end or self._walk(run, port)
+
+    def _delay(self, attempt: int, exc: VitrinError) -> timedelta:
+        wish = exc.after_s if isinstance(exc, TemporaryError) else None
+        base = LADDER[min(attempt, len(LADDER)) - 1] * self._random.uniform(0.9, 1.1)
+        return timedelta(seconds=max(base, wish or 0))
+
+    # Writing
+
+    def _settle(self, batch: _Batch, run: Run, pause: Pause) -> None:
+        """Turn what a walk ended with into the run's new row."""
+        now = self._clock.now()
+        values: dict[str, Any] = {
+            "status": "waiting",
+            "outcome": "waiting",
+            "reason": None,
+            "due_at": None,
+            "owner": None,
+            "finished_at": None,
+            "fence": run.fence,
+        }
+        match pause:
+            case Ended(outcome, reason):
+                values |= {"status": "done", "outcome": outcome, "reason": reason, "finished_at": now}
+                batch.released.append((run.rule.id, run.key) if run.rule.mode.run == "queued" else ("", None))
+            case Sleeping(until, status, reason):
+                values |= {"status": status, "due_at": until, "reason": reason}
+            case Listening():
+                values |= {"due_at": pause.until}
+            case Holding(reason):
+                values |= {"status": "held", "outcome": "held", "reason": reason}
+            case Calling():
+                run.fence += 1
+                values |= {"status": "running", "due_at": now + LEASE, "owner": self._node, "fence": run.fence}
+                batch.calls.append((run, pause))
+        self._track_waits(batch, run, pause)
+        done = values["status"] == "done" and values["outcome"] != "failed"
+        batch.updates.append(
+            {
+                "b_id": run.id,
+                "cursor": run.cursor,
+                "vars": {} if done else run.vars,
+                "at": run.at,
+                "attempts": run.attempts,
+                "acted": run.acted,
+                **values,
+            }
+        )
+        if run.lines:
+            number = run.vars.get("traced", 0)
+            batch.traces.append({"run": run.id, "number": number, "at": now, "lines": run.lines})
+            run.vars["traced"] = number + 1
+            run.lines = []
+
+    def _track_waits(self, batch: _Batch, run: Run, pause: Pause) -> None:
+        if run.vars.pop("listens", False):
+            batch.awake.append(run.id)
+        if isinstance(pause, Listening):
+            run.vars["listens"] = True
+            batch.port.drop_waits([run.id] if run.id in batch.awake else [])
+            batch.awake = [one for one in batch.awake if one != run.id]
+            batch.port.save_wait(run, pause)
+
+    def _write(self, tx: Tx, batch: _Batch) -> None:
+        batch.port.ledger.flush()
+        if batch.traces:
+            tx.conn.execute(insert(traces), batch.traces)
+        if batch.updates:
+            tx.conn.execute(_UPDATE, batch.updates)
+        batch.port.drop_waits(batch.awake)
+        for rule, key in set(batch.released):
+            if rule:
+                self._let_next(tx, rule, key)
+        crash_point("run.before_commit")
+
+    def _let_next(self, tx: Tx, rule: str, key: str | None) -> None:
+        """A queued rule's run ended: the oldest one behind it goes on."""
+        behind = select(runs.c.id).where(runs.c.rule == rule, runs.c.key == key, runs.c.status == "queued")
+        following = tx.conn.execute(behind.order_by(runs.c.id).limit(1)).scalar_one_or_none()
+        if following is not None:
+            ready = update(runs).where(runs.c.id == following)
+            tx.conn.execute(ready.values(status="ready", due_at=self._clock.now()))
+
+    # Outside
+
+    def _call(self, run: Run, call: Calling) -> None:
+        """Call an outside action and record what came; a lost lease means another worker has the run."""
+        action = self._host.find_action(call.step.action)
+        if action is None:
+            return
+        request = ActionCall(
+            action=action,
+            params=call.params,
+            key=call.key,
+            event=run.event,
+            account=call.step.account,
+            attempt=run.attempts + 1,
+        )
+        crash_point("run.before_call")
+        try:
+            answer: dict[str, Any] | VitrinError = self._outside(request)
+        except VitrinError as exc:
+            answer = exc
+        crash_point("run.after_call")
+        more = self._writer.do(lambda tx: self._record(tx, run, call, answer))
+        for next_run, next_call in more:
+            self._call(next_run, next_call)
+
+    def _record(
+        self, tx: Tx, run: Run, call: Calling, answer: dict[str, Any] | VitrinError
+    ) -> list[tuple[Run, Calling]]:
+        held = tx.conn.execute(select(runs.c.fence).where(runs.c.id == run.id, runs.c.status == "running"))
+        if held.scalar_one_or_none() != run.fence:
+            log.warning("a run moved on while its call was under way", run=run.id)
+            return []
+        port = EnginePort(tx, self._host, self._intake, self._clock, find_pause(tx.conn))
+        batch = _Batch(port)
+        if isinstance(answer, VitrinError):
+            pause = self._refused(run, call, port, answer)
+        else:
+            port.ledger.settle(call.key, {"state": "done", "reason": None, **_told(answer)})
+            pause = take_answer(run, call.step, Done(answer), call.params, call.key)
+        self._settle(batch, run, pause or self._walk(run, port))
+        self._write(tx, batch)
+        return batch.calls
+
+    def _refused(self, run: Run, call: Calling, port: EnginePort, exc: VitrinError) -> Pause:
+        pause = self._failed(run, port, exc)
+        state = "started" if isinstance(pause, Sleeping) else "failed"
+        port.ledger.settle(call.key, {"state": state, "reason": exc.message, "at": self._clock.now()})
+        if isinstance(pause, Sleeping):
+            run.vars["answered"] = True
+        return pause
+
+
+_CHANGING = (
+    *("cursor", "vars", "at", "attempts", "acted", "status"),
+    *("outcome", "reason", "due_at", "owner", "finished_at", "fence"),
+)
+_UPDATE = update(runs).where(runs.c.id == bindparam("b_id")).values({name: bindparam(name) for name in _CHANGING})
+
+
+def _told(result: dict[str, Any]) -> dict[str, Any]:
+    return {"result": result, "object": result.get("object"), "cost": result.get("cost"), "undo": result.get("undo")}
