@@ -25,6 +25,9 @@ class Action:
     undo: Callable[[Any, Any], Any] | None = None
     #: True when the other side takes our idempotency key, so a repeat has no second effect.
     takes_key: bool = False
+    #: Event types that it may set off, and fields that it writes: for checks when a rule is saved.
+    emits: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
     #: "safe": repeat after a crash; "never": ask a person when it is unclear whether it was done.
     repeat: str = "safe"
     checker: Checker | None = field(default=None, compare=False, repr=False)

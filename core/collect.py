@@ -68,7 +68,13 @@ SHAPES: dict[str, dict[str, Any]] = {
             "effect": {"type": "string"},
             "scope": {"enum": ["local", "outside"]},
         },
-        {"result": _SCHEMA, "takes_key": {"type": "boolean"}, "repeat": {"enum": ["safe", "never"]}},
+        {
+            "result": _SCHEMA,
+            "takes_key": {"type": "boolean"},
+            "repeat": {"enum": ["safe", "never"]},
+            "emits": {"type": "array", "items": {"type": "string"}},
+            "writes": {"type": "array", "items": {"type": "string"}},
+        },
     ),
     "vitrin_pollers": _shape(
         {"name": {"type": "string", "pattern": "^poll_[a-z0-9_]+$"}, "title": _TITLE, "schedule": {}}
@@ -192,6 +198,8 @@ def _action(brought: Brought, answer: Any, where: str) -> None:
             undo=_optional(name, answer, "undo", where),
             takes_key=answer.get("takes_key", False),
             repeat=answer.get("repeat", "safe"),
+            emits=tuple(answer.get("emits", ())),
+            writes=tuple(answer.get("writes", ())),
             checker=compile_schema(answer["params"]),
         )
     )

@@ -53,7 +53,8 @@ class Hooks:
 
         `scope` is "local" (changes only our database, through ctx) or "outside". Optional: `preview(ctx, params) ->
         dict`, `undo(ctx, result)`, `takes_key` (the other side honours ctx.idempotency_key), `repeat` ("safe" or
-        "never": ask a person when a crash left it unclear), `result` (schema). A result may name `object` ("task:ID"),
+        "never": ask a person when a crash left it unclear), `result` (schema), `emits` (event types it may set off) and
+        `writes` (fields it changes), for checks when a rule is saved. A result may name `object` ("task:ID"),
         `cost` and `undo`. Raise through ctx: `ctx.retry_later(why, after_s)`, `ctx.reject(why)`, `ctx.sign_in_again(why)`.
         """
         ...

@@ -100,7 +100,7 @@ def mask_json(value: Any, *, depth: int = 0) -> Any:
 def mask_url(url: str, secrets: Sequence[str] = ()) -> str:
     """Return scheme, host and path of a URL: never its query or user info, long tokens of the path hidden."""
     head = re.split(r"[?#]", url, maxsplit=1)[0][:500]
-    head = re.sub(r"(?<=//)[^/\\]*@", "", head)
+    head = re.sub(r"^([A-Za-z][\w+.\-]*:(?=[/\\]))?([/\\]*)[^/\\]*@", r"\1\2", head)
     # Most addresses are a host and a few short words: they need none of the patterns.
     if not secrets and _PLAIN_URL.fullmatch(head):
         return head
@@ -152,33 +152,29 @@ def _mask_named(text: str) -> str:
     cookies = "cookie" in text.lower()
     while found := _KEY.search(text, at):
         at = found.end()
-        end, kept = _value_end(text, found, cookies=cookies)
+        end, shown = _value_end(text, found, cookies=cookies)
         if end <= at or text[at:end].strip("\"' ").lower() in _NOT_A_VALUE:
             continue
-        pieces += [text[done:at], kept.format(MASK)]
+        pieces += [text[done:at], shown]
         done = at = end
     return "".join((*pieces, text[done:]))
 
 
 def _value_end(text: str, found: re.Match[str], *, cookies: bool) -> tuple[int, str]:
-    """Say where the value after a name ends (its start, if it is harmless) and what quotes to keep around the mask."""
+    """Say where the value after a name ends (its start, if it is harmless) and what stands there instead."""
     name, start = found[1], found.end()
     words = _words(name)
     if _is_secret(name) or (cookies and words == {"value"}) or _is_query_secret(text, found):
-        last = _word_list(name)[-1:]
-        if (
-            last
-            and last[0] in ("authorization", "cookie")
-            and text[start : start + 1] not in ('"', "'", "\\", "[", "{")
-        ):
-            return _header_end(text, start), "{}"
+        is_line = name.lower().endswith(("authorization", "cookie"))
+        if is_line and not text.startswith(('"', "'", "\\", "[", "{"), start):
+            return _header_end(text, start), MASK
         return _secret_end(text, start)
     if words & PERSON_WORDS:
         return _secret_end(text, start, bare=_FREE_TEXT)
     if words & PHONE_WORDS:
         number = _PHONE_VALUE.match(text, start)
-        return (number.end(), f"{number[1]}{{}}") if number else (start, "{}")
-    return start, "{}"
+        return (number.end(), number[1] + MASK) if number else (start, "")
+    return start, ""
 
 
 def _is_query_secret(text: str, found: re.Match[str]) -> bool:
@@ -196,12 +192,12 @@ def _header_end(text: str, start: int) -> int:
 def _secret_end(text: str, start: int, bare: re.Pattern[str] = _BARE) -> tuple[int, str]:
     first = text[start : start + 1]
     if first in ("{", "["):
-        return _bracket_end(text, start), '"{}"'
+        return _bracket_end(text, start), f'"{MASK}"'
     if first in ('"', "'", "\\") and (match := _STRING.match(text, start)):
         mark = '\\"' if first == "\\" else first
-        return (match.end() if len(match[0]) > 2 * len(mark) else start), f"{mark}{{}}{mark}"
+        return (match.end() if len(match[0]) > 2 * len(mark) else start), f"{mark}{MASK}{mark}"
     match = bare.match(text, start)
-    return (match.end() if match else start), "{}"
+    return (match.end() if match else start), MASK
 
 
 def _bracket_end(text: str, start: int) -> int:

@@ -169,7 +169,7 @@ class Money:
 
 
 def _read_amount(value: Any, path: str) -> Decimal:
-    if isinstance(value, bool) or isinstance(value, float):
+    if isinstance(value, (bool, float)):
         raise InvalidInput(path, 'must be text such as "12.50": a binary fraction is not exact')
     if isinstance(value, int):
         if abs(value) >= _LIMIT:

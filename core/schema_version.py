@@ -56,6 +56,10 @@ class Branch:
         except CommandError as exc:
             raise StorageError(f"the migrations of {self.name} have two ends: merge them ({exc})") from exc
 
+    def knows(self, step: str) -> bool:
+        """Say whether this program has the step."""
+        return any(script.revision == step for script in self.script().walk_revisions())
+
 
 CORE = Branch(name="core", folder=FOLDER / "versions")
 
@@ -83,7 +87,7 @@ def current(conn: Connection, branch: Branch = CORE) -> str | None:
 def check(conn: Connection, branch: Branch = CORE) -> bool:
     """Return whether the database is up to date; raise StorageError where it is newer than this program."""
     at, head = current(conn, branch), branch.head()
-    if at is not None and not _knows(branch, at):
+    if at is not None and not branch.knows(at):
         whose = "Vitrin" if not branch.prefix else f"the plugin {branch.name}"
         known = f"knows it up to {head}" if head else "knows none"
         raise StorageError(
@@ -139,10 +143,6 @@ def migration_context(conn: Connection, branch: Branch) -> MigrationContext:
         "compare_server_default": True,
     }
     return MigrationContext.configure(conn, opts=options)
-
-
-def _knows(branch: Branch, step: str) -> bool:
-    return any(script.revision == step for script in branch.script().walk_revisions())
 
 
 def _steps(branch: Branch, at: str | None, wanted: str) -> Sequence[Script]:

@@ -154,6 +154,15 @@ class Secrets:
         return plain[2]
 
 
+def merge_keys(file: Path, other: Path) -> None:
+    """Put another file's keys before those of `file`, which is made where it is missing."""
+    keys = _read(other)
+    if not file.exists():
+        _create(file, *keys)
+        return
+    _replace(file, tuple(dict.fromkeys((*keys, *_read(file)))))
+
+
 def _where(statement: Any, scope: str, name: str | None) -> Any:
     statement = statement.where(table.c.scope == scope)
     return statement if name is None else statement.where(table.c.name == name)
@@ -198,13 +207,13 @@ def _write(file: Path, keys: Sequence[str]) -> None:
         os.fsync(out.fileno())
 
 
-def _create(file: Path, key: str) -> None:
+def _create(file: Path, *keys: str) -> None:
     """Make the file whole or not at all; where another process was faster, its key counts."""
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft.unlink(missing_ok=True)
-        _write(draft, [key])
+        _write(draft, keys)
         crash_point("secrets.key_written")
         os.link(draft, file)  # unlike a rename it never replaces a file
     except FileExistsError:

@@ -61,7 +61,7 @@ class Engine:
             self.secrets,
             self.http,
             self.clock,
-            shop_of=self._shop_of,
+            shop_of=self.shop_of,
             refresh_data=refresh_data,
             allow_hosts=settings.allow_hosts,
             shop_settings={
@@ -87,7 +87,7 @@ class Engine:
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
 
-    def _shop_of(self, tx: Tx, emit: Emit | None, now: Any, source: str) -> Shop:
+    def shop_of(self, tx: Tx, emit: Emit | None, now: Any, source: str) -> Shop:
         return Shop(tx, emit, now, source, region=self.settings.region)
 
     # Life

@@ -131,16 +131,16 @@ class Intake:
         woken = [(row.run, wanted[row.match]) for row in found if wanted[row.match].received_at <= row.until]
         if woken:
             # The runner checks the rest of the wait's conditions; where they fail the run goes back to sleep.
-            conn.execute(_MARK_HAPPENED, [{"id": run, "event": event.id} for run, event in woken])
-            conn.execute(_MAKE_READY, [{"id": run, "at": event.received_at} for run, event in woken])
+            conn.execute(_MARK_HAPPENED, [{"b_id": run, "b_event": event.id} for run, event in woken])
+            conn.execute(_MAKE_READY, [{"b_id": run, "b_at": event.received_at} for run, event in woken])
         return len(woken)
 
 
-_MARK_HAPPENED = update(waits).where(waits.c.run == bindparam("id")).values(happened=bindparam("event"))
+_MARK_HAPPENED = update(waits).where(waits.c.run == bindparam("b_id")).values(happened=bindparam("b_event"))
 _MAKE_READY = (
     update(runs)
-    .where(runs.c.id == bindparam("id"), runs.c.status == "waiting")
-    .values(status="ready", due_at=bindparam("at"))
+    .where(runs.c.id == bindparam("b_id"), runs.c.status == "waiting")
+    .values(status="ready", due_at=bindparam("b_at"))
 )
 
 

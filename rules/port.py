@@ -8,12 +8,13 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, select
 
 from core.capabilities import Action, ActionCall, Fact, FactKey
 from core.clock import Clock
 from core.context import Emit
 from core.crash import crash_point
+from core.db import Moment
 from core.durations import Duration
 from core.effects import Effect, Ledger
 from core.errors import InvalidInput, PluginError, RemoteError, RuleError, UserError
@@ -24,7 +25,6 @@ from core.policy.pause import Pause as PauseAll
 from core.tables import events
 from core.writer import Tx
 from rules.conditions import FactUse
-from rules.fields import split_path
 from rules.intake import Intake
 from rules.rule import CALLED, Rule
 from rules.run import Calling, Done, Holding, Listening, Pause, Run, Sleeping, event_matches, match_text, render
@@ -134,16 +134,17 @@ class EnginePort:
 
     def _search(self, run: Run, wait: Listening) -> Event | None:
         """Look for an event that came between the run's moment and now, in the order of intake."""
-        query = select(events).where(
-            events.c.type == wait.step.event_type,
-            events.c.received_at >= run.at,
-            events.c.received_at <= wait.until,
-            events.c.id > run.vars.get("since", run.event.id),
-        )
         path, wanted = wait.where[0]
+        asked: dict[str, Any] = {
+            "type": wait.step.event_type,
+            "since": run.at,
+            "until": wait.until,
+            "after": run.vars.get("since", run.event.id),
+        }
+        query = _SINCE
         if path == "event.key":
-            query = query.where(events.c.key == str(wanted))
-        for row in self.tx.conn.execute(query.order_by(events.c.received_at, events.c.id)):
+            query, asked = _SINCE_OF_KEY, {**asked, "key": str(wanted)}
+        for row in self.tx.conn.execute(query, asked):
             event = read_event(row)
             if event_matches(wait, event, run, self):
                 return event
@@ -308,15 +309,29 @@ class EnginePort:
         data = {**run.event.data, "rule": step.rule, "params": params}
         emit(CALLED, data, key=run.event.key, customer=run.event.customer)
 
-    def save_wait(self, run: Run, wait: Listening) -> None:
+    def wait_row(self, run: Run, wait: Listening) -> dict[str, Any]:
+        """Return the row under which intake finds this wait."""
         path, value = wait.where[0]
-        split_path(path)
-        row = {"run": run.id, "match": match_text(wait.step.event_type, path, value), "until": wait.until}
-        self.tx.conn.execute(insert(waits).values(**row, happened=None))
+        match = match_text(wait.step.event_type, path, value)
+        return {"run": run.id, "match": match, "until": wait.until, "happened": None}
 
     def drop_waits(self, ids: Sequence[str]) -> None:
         if ids:
-            self.tx.conn.execute(delete(waits).where(waits.c.run.in_(ids)))
+            self.tx.conn.execute(_DROP_WAITS, {"ids": list(ids)})
+
+
+_SINCE = (
+    select(events)
+    .where(
+        events.c.type == bindparam("type"),
+        events.c.received_at >= bindparam("since", type_=Moment),
+        events.c.received_at <= bindparam("until", type_=Moment),
+        events.c.id > bindparam("after"),
+    )
+    .order_by(events.c.received_at, events.c.id)
+)
+_SINCE_OF_KEY = _SINCE.where(events.c.key == bindparam("key"))
+_DROP_WAITS = delete(waits).where(waits.c.run.in_(bindparam("ids", expanding=True)))
 
 
 @contextmanager

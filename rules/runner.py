@@ -5,19 +5,19 @@ run leased: whoever finishes must still hold the lease's fencing number.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import Integer, Row, bindparam, func, insert, select, update
 
 from core.capabilities import ActionCall
 from core.clock import Clock
 from core.crash import crash_point
-from core.db import Database
+from core.db import Database, Moment
 from core.errors import StorageError, TemporaryError, VitrinError
 from core.policy.pause import find_pause
 from core.writer import Tx, Writer
@@ -48,6 +48,7 @@ class _Batch:
     updates: list[dict[str, Any]] = field(default_factory=list)
     traces: list[dict[str, Any]] = field(default_factory=list)
     awake: list[str] = field(default_factory=list)
+    waits: list[dict[str, Any]] = field(default_factory=list)
     calls: list[tuple[Run, Calling]] = field(default_factory=list)
     released: list[tuple[str, str | None]] = field(default_factory=list)
 
@@ -113,8 +114,18 @@ class Runner:
 
     # Inside the transaction
 
-    def advance_in(self, tx: Tx, limit: int, *, until: datetime | None = None) -> tuple[int, list[tuple[Run, Calling]]]:
-        """Claim and walk due runs inside the caller's transaction; return how many, and the outside calls to make."""
+    def advance_in(
+        self,
+        tx: Tx,
+        limit: int,
+        *,
+        until: datetime | None = None,
+        pace: Callable[[datetime], None] | None = None,
+    ) -> tuple[int, list[tuple[Run, Calling]]]:
+        """Claim and walk due runs inside the caller's transaction; return how many, and the outside calls to make.
+
+        `pace` is told each run's due moment before its walk: a virtual clock follows the runs.
+        """
         now = self._clock.now()
         pause = find_pause(tx.conn)
         if pause is not None and not pause.still:
@@ -123,21 +134,21 @@ class Runner:
         port = EnginePort(tx, self._host, self._intake, self._clock, pause)
         batch = _Batch(port)
         claimed = self._claim(tx, until or now, limit)
-        self._prefetch(port, claimed)
-        for run in claimed:
+        self._prefetch(port, [run for run, _ in claimed])
+        for run, due in claimed:
+            if pace is not None:
+                pace(due)
             self._settle(batch, run, self._walk(run, port))
         self._write(tx, batch)
         return len(claimed), batch.calls
 
-    def _claim(self, tx: Tx, now: datetime, limit: int) -> list[Run]:
-        query = select(runs).where(runs.c.due_at <= now).order_by(runs.c.due_at, runs.c.id).limit(limit)
-        if tx.conn.dialect.name == "postgresql":
-            query = query.with_for_update(skip_locked=True)
+    def _claim(self, tx: Tx, now: datetime, limit: int) -> list[tuple[Run, datetime]]:
+        query = _DUE_LOCKED if tx.conn.dialect.name == "postgresql" else _DUE
         found = []
-        for row in tx.conn.execute(query).all():
+        for row in tx.conn.execute(query, {"now": now, "most": limit}).all():
             run = self._load(tx, row)
             if run is not None:
-                found.append(run)
+                found.append((run, row.due_at))
         return found
 
     def _load(self, tx: Tx, row: Row[Any]) -> Run | None:
@@ -174,8 +185,8 @@ class Runner:
         port.prefetch((run, picture(run, port)) for run in fresh)
         listening = [run.id for run in claimed if run.vars.get("until") and run.vars["was"] in ("waiting", "ready")]
         if listening:
-            query = select(waits.c.run, waits.c.happened).where(waits.c.run.in_(bindparam("ids", expanding=True)))
-            port.came_with.update({run: event for run, event in port.tx.conn.execute(query, {"ids": listening})})
+            rows = port.tx.conn.execute(_WAITS_OF, {"ids": listening})
+            port.came_with.update({row.run: row.happened for row in rows})
 
     def _walk(self, run: Run, port: EnginePort) -> Pause:
         """Walk one run; what a plugin or rule got wrong ends or delays this run alone."""
@@ -262,9 +273,7 @@ class Runner:
             batch.awake.append(run.id)
         if isinstance(pause, Listening):
             run.vars["listens"] = True
-            batch.port.drop_waits([run.id] if run.id in batch.awake else [])
-            batch.awake = [one for one in batch.awake if one != run.id]
-            batch.port.save_wait(run, pause)
+            batch.waits.append(batch.port.wait_row(run, pause))
 
     def _write(self, tx: Tx, batch: _Batch) -> None:
         batch.port.ledger.flush()
@@ -273,6 +282,8 @@ class Runner:
         if batch.updates:
             tx.conn.execute(_UPDATE, batch.updates)
         batch.port.drop_waits(batch.awake)
+        if batch.waits:
+            tx.conn.execute(insert(waits), batch.waits)
         for rule, key in set(batch.released):
             if rule:
                 self._let_next(tx, rule, key)
@@ -307,13 +318,14 @@ class Runner:
         except VitrinError as exc:
             answer = exc
         crash_point("run.after_call")
-        more = self._writer.do(lambda tx: self._record(tx, run, call, answer))
+        more = self._writer.do(lambda tx: self.record_in(tx, run, call, answer))
         for next_run, next_call in more:
             self._call(next_run, next_call)
 
-    def _record(
+    def record_in(
         self, tx: Tx, run: Run, call: Calling, answer: dict[str, Any] | VitrinError
     ) -> list[tuple[Run, Calling]]:
+        """Record what an outside call answered, and walk on; return the next outside calls."""
         held = tx.conn.execute(select(runs.c.fence).where(runs.c.id == run.id, runs.c.status == "running"))
         if held.scalar_one_or_none() != run.fence:
             log.warning("a run moved on while its call was under way", run=run.id)
@@ -338,11 +350,16 @@ class Runner:
         return pause
 
 
-_CHANGING = (
-    *("cursor", "vars", "at", "attempts", "acted", "status"),
-    *("outcome", "reason", "due_at", "owner", "finished_at", "fence"),
+_DUE = (
+    select(runs)
+    .where(runs.c.due_at <= bindparam("now", type_=Moment))
+    .order_by(runs.c.due_at, runs.c.id)
+    .limit(bindparam("most", type_=Integer))
 )
-_UPDATE = update(runs).where(runs.c.id == bindparam("b_id")).values({name: bindparam(name) for name in _CHANGING})
+_DUE_LOCKED = _DUE.with_for_update(skip_locked=True)
+_WAITS_OF = select(waits.c.run, waits.c.happened).where(waits.c.run.in_(bindparam("ids", expanding=True)))
+#: The other columns are those that each row of the batch names.
+_UPDATE = update(runs).where(runs.c.id == bindparam("b_id"))
 
 
 def _told(result: dict[str, Any]) -> dict[str, Any]:

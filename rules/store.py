@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.audit import Entry, record
 from core.errors import Conflict, InvalidInput, NotFound, RuleError
 from core.ids import new_id
+from core.marks import read_mark, write_mark
 from core.tables import marks
 from core.writer import Tx
 from rules.conditions import Scope
@@ -122,9 +123,7 @@ def _next_stamp(conn: Connection, now: datetime) -> int:
     """Count up the number of changes to rules; every process compares it with the one it saw last."""
     query = select(marks.c.value).where(marks.c.name == _STAMP).with_for_update()
     stamp = (conn.execute(query).scalar_one_or_none() or 0) + 1
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    row = dialect.insert(marks).values(name=_STAMP, value=stamp, at=now)
-    conn.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value, "at": now}))
+    write_mark(conn, _STAMP, stamp, now)
     return stamp
 
 
@@ -197,7 +196,7 @@ class Book:
 
     def refresh(self, conn: Connection) -> None:
         """Take in what changed since the last look; one small query when nothing did."""
-        stamp = conn.execute(select(marks.c.value).where(marks.c.name == _STAMP)).scalar_one_or_none() or 0
+        stamp = read_mark(conn, _STAMP) or 0
         if stamp == self._stamp:
             return
         with self._lock:

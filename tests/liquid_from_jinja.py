@@ -253,7 +253,9 @@ class _Writer:
         return self.assigned(f"{value} | {used}{': ' + written if written else ''}")
 
     def formatted(self, text: str, arguments: list[Any]) -> str:
-        """Fill in the places of a format, in order."""
+        """Fill in the places of a format, in order; widths and precisions have no wording."""
+        if "{}" not in text and "%s" not in text:
+            raise NoWordingError("a format with widths")
         for argument in arguments:
             place = "{}" if "{}" in text else "%s"
             text = self.assigned(f"{text} | replace_first: '{place}', {self.value(argument)}")

@@ -128,18 +128,18 @@ class HttpClient:
         local = grant.is_allowed(outgoing.target)
         # The time starts once the first slot is ours: our own queue is not the other side's fault.
         with self._slot(grant, outgoing.target.host, self._wait_s):
-            trip = Trip(plugin=grant.plugin, timeout_s=options.timeout_s, clock=self._clock)
+            started = self._clock.monotonic()
+            trip = Trip(plugin=grant.plugin, timeout_s=options.timeout_s, clock=self._clock, started=started)
             hop = _Hop(grant=grant, outgoing=outgoing, options=options, trip=trip, local=local)
             response = self._exchange(hop)
-        for _ in range(MAX_REDIRECTS):
-            location = response.headers.get("location")
-            if response.status not in REDIRECTS or location is None or not options.follow_redirects:
-                return response
-            hop = _next(hop, response.status, location)
+        redirects = 0
+        while options.follow_redirects and response.status in REDIRECTS and "location" in response.headers:
+            redirects += 1
+            if redirects > MAX_REDIRECTS:
+                raise RejectedError(grant.plugin, f"{hop.where} led to more than {MAX_REDIRECTS} redirects")
+            hop = _next(hop, response.status, response.headers["location"])
             with self._slot(grant, hop.outgoing.target.host, min(self._wait_s, trip.remaining_s())):
                 response = self._exchange(hop)
-        if response.status in REDIRECTS:
-            raise RejectedError(grant.plugin, f"{hop.where} led to more than {MAX_REDIRECTS} redirects")
         return response
 
     def _keep_rate(self, grant: Grant) -> None:
@@ -269,9 +269,6 @@ def _translated(hop: _Hop) -> Iterator[None]:
         yield
     except httpcore.TimeoutException as exc:
         raise TemporaryError(plugin, f"{hop.where} took longer than {hop.options.timeout_s:g} s") from exc
-    except httpcore.LocalProtocolError:
-        # Its text quotes the header that is wrong, which may be a secret one.
-        raise RejectedError(plugin, f"{hop.where} was not sent: it is not valid HTTP") from None
     except httpcore.ConnectError as exc:
         raise TemporaryError(plugin, f"{hop.where}: could not connect ({exc})") from exc
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as exc:

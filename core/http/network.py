@@ -4,7 +4,7 @@ import ipaddress
 import ssl
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore
@@ -26,10 +26,8 @@ class Trip:
     plugin: str
     timeout_s: float
     clock: Clock
-    started: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "started", self.clock.monotonic())
+    #: The clock's `monotonic` reading at the start.
+    started: float
 
     @property
     def elapsed_s(self) -> float:

@@ -27,6 +27,8 @@ _HARMLESS_HEADERS = frozenset(
 _BODY_HEADERS = frozenset(
     {"content-type", "content-length", "transfer-encoding", "content-encoding", "content-language", "digest"}
 )
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~\-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _SECRET_HEADER = re.compile(r"auth|cookie|token|key|secret|session|sign|pass|credential", re.IGNORECASE)
 
 _DEFAULTS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": "Vitrin"}
@@ -138,15 +140,18 @@ def _plain(value: Any) -> str:
 
 def _headers(target: Target, parts: Parts) -> dict[str, str]:
     headers = dict(_DEFAULTS)
-    given = {name.title(): value for name, value in (parts.headers or {}).items()}
-    for name, value in given.items():
+    given = dict(parts.headers or {})
+    if parts.idempotency_key is not None:
+        given["Idempotency-Key"] = parts.idempotency_key
+    for spelled, value in given.items():
+        name = spelled.title()
         if name.lower() in _OWN_HEADERS:
             raise InvalidInput("headers", f"{name} is set by the client alone")
-        if not isinstance(value, str) or re.search(r"[\r\n\x00]", value):
-            raise InvalidInput("headers", f"{name} must be text on one line")
-    headers.update(given)
-    if parts.idempotency_key is not None:
-        headers["Idempotency-Key"] = parts.idempotency_key
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidInput("headers", "a name is not a header name")
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            raise InvalidInput("headers", f"{name} must be plain text on one line")
+        headers[name] = value.strip()
     if parts.auth is not None:
         headers["Authorization"] = _basic(*parts.auth)
     elif target.userinfo is not None and "Authorization" not in headers:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, select
 
 from core.audit import Entry, record
+from core.marks import delete_mark, write_mark
 from core.tables import marks
 from core.writer import Tx
 
@@ -39,10 +39,8 @@ def find_pause(conn: Connection) -> Pause | None:
 
 def pause(tx: Tx, *, reason: str, by: str, now: datetime, still: Sequence[str] = ()) -> None:
     """Stop every new effect, except those of the kinds in `still`."""
-    dialect = sqlite if tx.conn.dialect.name == "sqlite" else postgresql
     value = {"reason": reason, "still": sorted(still)}
-    row = dialect.insert(marks).values(name=_MARK, value=value, at=now, by=by)
-    tx.conn.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": value, "at": now, "by": by}))
+    write_mark(tx.conn, _MARK, value, now, by=by)
     record(tx, Entry(actor=by, action="engine.paused", object="engine", after=value), now)
 
 
@@ -51,6 +49,6 @@ def resume(tx: Tx, *, by: str, now: datetime) -> Pause | None:
     found = find_pause(tx.conn)
     if found is None:
         return None
-    tx.conn.execute(delete(marks).where(marks.c.name.in_((_MARK, "muted"))))
+    delete_mark(tx.conn, _MARK, "muted")
     record(tx, Entry(actor=by, action="engine.resumed", object="engine", before={"reason": found.reason}), now)
     return found

@@ -127,9 +127,9 @@ class _Batch:
     links: list[Row] = field(default_factory=list)
     dropped_links: list[tuple[str, str]] = field(default_factory=list)
     external: list[Row] = field(default_factory=list)
+    #: customer -> tags as they are stored, and as they shall be
+    tags_before: dict[str, list[str]] = field(default_factory=dict)
     tags: dict[str, list[str]] = field(default_factory=dict)
-    new_tags: list[tuple[str, str]] = field(default_factory=list)
-    dropped_tags: list[tuple[str, str]] = field(default_factory=list)
 
     def draft(self, wanted: WantedCustomer) -> Draft:
         """Compare one wanted customer with what is stored and with the batch so far."""
@@ -183,6 +183,7 @@ class _Batch:
             return
         if value is None:
             self.people.links.pop((kind, before), None)
+            self.links = [link for link in self.links if (link["kind"], link["value"]) != (kind, before)]
             self.dropped_links.append((kind, before))
         elif owner is None:
             self.people.links[kind, value] = draft.row["id"]
@@ -213,12 +214,10 @@ class _Batch:
         customer = draft.row["id"]
         if customer not in self.tags:
             stored = {} if draft.created and customer in self.new else find_tags(self.work.conn, "customer", [customer])
-            self.tags[customer] = stored.get(customer, [])
+            self.tags_before[customer] = self.tags[customer] = stored.get(customer, [])
         before = self.tags[customer]
         if list(wanted) == before or not draft.may_write("tags"):
             return
-        self.new_tags += [(customer, tag) for tag in wanted if tag not in before]
-        self.dropped_tags += [(customer, tag) for tag in before if tag not in wanted]
         self.tags[customer] = list(wanted)
         draft.note("tags", before, list(wanted))
 
@@ -242,9 +241,17 @@ class _Batch:
             conn.execute(customer_links.delete().where(*chosen))
         insert_all(conn, customer_links, self.links, "phone number or e-mail address")
         self._write_external()
-        for customer, tag in self.dropped_tags:
-            delete_tag(conn, "customer", customer, tag)
-        insert_tags(conn, "customer", self.new_tags, self.work.now)
+        self._write_tags()
+
+    def _write_tags(self) -> None:
+        new: list[tuple[str, str]] = []
+        for customer, wanted in self.tags.items():
+            before = self.tags_before[customer]
+            new += [(customer, tag) for tag in wanted if tag not in before]
+            for tag in before:
+                if tag not in wanted:
+                    delete_tag(self.work.conn, "customer", customer, tag)
+        insert_tags(self.work.conn, "customer", new, self.work.now)
 
     def _write_external(self) -> None:
         """Store ids of other systems; a person's second account there becomes an alias."""

@@ -84,10 +84,8 @@ def _find_merged(conn: Connection, ids: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in chunks(ids):
         chosen = customer_merges.c.dropped.in_(part)
-        found |= {
-            old: kept
-            for old, kept in conn.execute(select(customer_merges.c.dropped, customer_merges.c.kept).where(chosen))
-        }
+        wanted = select(customer_merges.c.dropped, customer_merges.c.kept).where(chosen)
+        found |= {row.dropped: row.kept for row in conn.execute(wanted)}
     return found
 
 
@@ -98,8 +96,10 @@ def find_customer_ids(conn: Connection, references: Iterable[str], *, system: st
     """
     found: dict[str, dict[str, int]] = {}
     for part in chunks(references):
-        for reference, ours, rank in conn.execute(_lookup(part, system)):
-            found.setdefault(reference, {})[ours] = min(rank, found.get(reference, {}).get(ours, rank))
+        rows: Any = conn.execute(_lookup(part, system))
+        for reference, ours, rank in rows:
+            ranks = found.setdefault(reference, {})
+            ranks[ours] = min(rank, ranks.get(ours, rank))
     return {reference: ours for reference, ranks in found.items() if (ours := _one(ranks))}
 
 

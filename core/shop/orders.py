@@ -181,7 +181,7 @@ def _note_lines(draft: Draft, lines: list[Row] | None, stored: list[Row] | None)
 
 
 def _set_status(draft: Draft, wanted: Mapping[str, Any], lines: tuple[list[Row], list[Row]] | None, path: str) -> None:
-    """Move along the status machine. News older than what is known is ignored; at the same moment the later call counts."""
+    """Move along the status machine; older news is ignored, and at the same moment the later call counts."""
     machine = load_statuses(draft.work)
     if wanted.get("status") is None:
         return

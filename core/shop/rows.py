@@ -41,7 +41,9 @@ def insert_missing(conn: Connection, table: Table, rows: Sequence[Row]) -> int:
     if not rows:
         return 0
     insert = (sqlite if conn.dialect.name == "sqlite" else postgresql).insert(table).on_conflict_do_nothing()
-    return conn.execute(insert, rows if len(rows) > 1 else rows[0]).rowcount
+    # psycopg forgets an INSERT's count when its cursor closes, unless asked to keep it.
+    keep = {"preserve_rowcount": True}
+    return conn.execute(insert, rows if len(rows) > 1 else rows[0], execution_options=keep).rowcount
 
 
 def insert_all(conn: Connection, table: Table, rows: Sequence[Row], what: str) -> None:

@@ -24,11 +24,8 @@ from core.shop import (
 from core.shop import statuses as status_machine
 from core.shop.identity import find_customer_id
 from core.shop.merges import merge_customers
-from core.shop.snapshots import refresh_data
 from core.shop.work import Change, Emit, Work
 from core.writer import Tx
-
-__all__ = ["Shop", "refresh_data"]
 
 T = TypeVar("T")
 

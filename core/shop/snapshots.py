@@ -111,18 +111,6 @@ def order_data(conn: Connection, ids: Iterable[str]) -> dict[str, Snapshot]:
     }
 
 
-def refresh_data(conn: Connection, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an event's data with the order and the customer as they are now; what is not ours stays as it was told."""
-    ids = {name: data[name].get("id") for name in ("order", "customer") if isinstance(data.get(name), Mapping)}
-    fresh = dict(data)
-    if isinstance(ids.get("order"), str):
-        fresh |= order_data(conn, [ids["order"]]).get(ids["order"], {})
-    if isinstance(ids.get("customer"), str):
-        found = snapshot_customers(conn, [ids["customer"]])
-        fresh |= {"customer": found[ids["customer"]]} if found else {}
-    return fresh
-
-
 def _show_order(row: Row, status: Row | None, seller: Row | None) -> Snapshot:
     plain = ("id", "number", "customer", "status", "status_at", "channel", "source", "delivery", "address", "seller")
     money = ("discount", "delivery_cost", "total")
@@ -147,7 +135,7 @@ def _find_lines(conn: Connection, ids: Mapping[str, Row]) -> dict[str, list[Snap
     return found
 
 
-def _show_line(row: Mapping[str, Any], currency: str | None) -> Snapshot:
+def _show_line(row: Mapping[Any, Any], currency: str | None) -> Snapshot:
     return known(
         {
             "id": row["id"],
@@ -162,7 +150,7 @@ def _show_line(row: Mapping[str, Any], currency: str | None) -> Snapshot:
     )
 
 
-def _show_variant(row: Mapping[str, Any]) -> Snapshot:
+def _show_variant(row: Mapping[Any, Any]) -> Snapshot:
     """Return a product as one of its variants: what lines, prices and stock are about."""
     return known(
         {

@@ -79,8 +79,7 @@ def _find(
         return row_of(work.conn, staff.c.id, ours, lock=True)
     if email is None and not external:
         raise InvalidInput(path, "needs an e-mail address or an external id, to be told from others")
-    row = None if email is None else row_of(work.conn, staff.c.email, email, lock=True)
-    return row
+    return None if email is None else row_of(work.conn, staff.c.email, email, lock=True)
 
 
 def _start(work: Work) -> Row:

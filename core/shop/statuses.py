@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from core.errors import Conflict, InvalidInput
 from core.shop.rows import Row, insert_missing
 from core.shop.tables import statuses
-from core.shop.wanted import optional, read_all, read_choice, read_code, read_count, read_list, read_object
+from core.shop.wanted import Reader, optional, read_all, read_choice, read_code, read_count, read_list, read_object
 from core.shop.work import Work
 
 FIRST = "new"
@@ -17,34 +17,24 @@ GROUPS = ("new", "working", "done", "canceled")
 REQUIRABLE = ("customer", "items", "address", "delivery", "seller", "payments", "shipments", "paid")
 
 
-def _default(code: str, group: str, en: str, tr: str, ru: str, follow: str) -> dict[str, Any]:
-    return {
-        "code": code,
-        "group": group,
-        "title": {"en": en, "tr": tr, "ru": ru},
-        "next": follow.split(),
-        "requires": [],
-    }
-
-
 #: Other systems skip steps, so each status may jump ahead; only the way back is closed.
+#: code, group, titles in English, Turkish and Russian, what may follow
 DEFAULTS = (
-    _default(
-        "new", "new", "New", "Yeni", "Новый", "awaiting_payment paid packing shipped delivered completed canceled"
+    (
+        *("new", "new", "New", "Yeni", "Новый"),
+        "awaiting_payment paid packing shipped delivered completed canceled",
     ),
-    _default(
+    (
         *("awaiting_payment", "new", "Awaiting payment", "Ödeme bekleniyor", "Ожидает оплаты"),
         "paid packing shipped delivered completed canceled",
     ),
-    _default("paid", "working", "Paid", "Ödendi", "Оплачен", "packing shipped delivered completed canceled returned"),
-    _default(
-        "packing", "working", "Packing", "Hazırlanıyor", "Собирается", "paid shipped delivered completed canceled"
-    ),
-    _default("shipped", "working", "Shipped", "Kargoda", "Отправлен", "delivered completed canceled returned"),
-    _default("delivered", "done", "Delivered", "Teslim edildi", "Доставлен", "completed returned"),
-    _default("completed", "done", "Completed", "Tamamlandı", "Выполнен", "returned"),
-    _default("canceled", "canceled", "Canceled", "İptal edildi", "Отменён", "new"),
-    _default("returned", "canceled", "Returned", "İade edildi", "Возвращён", ""),
+    ("paid", "working", "Paid", "Ödendi", "Оплачен", "packing shipped delivered completed canceled returned"),
+    ("packing", "working", "Packing", "Hazırlanıyor", "Собирается", "paid shipped delivered completed canceled"),
+    ("shipped", "working", "Shipped", "Kargoda", "Отправлен", "delivered completed canceled returned"),
+    ("delivered", "done", "Delivered", "Teslim edildi", "Доставлен", "completed returned"),
+    ("completed", "done", "Completed", "Tamamlandı", "Выполнен", "returned"),
+    ("canceled", "canceled", "Canceled", "İptal edildi", "Отменён", "new"),
+    ("returned", "canceled", "Returned", "İade edildi", "Возвращён", ""),
 )
 
 
@@ -55,7 +45,13 @@ def find_statuses(conn: Connection) -> dict[str, Row]:
 
 
 def _numbered() -> list[Row]:
-    return [dict(row) | {"position": position} for position, row in enumerate(DEFAULTS)]
+    names = ("code", "group", "en", "tr", "ru", "next")
+    rows = [dict(zip(names, row, strict=True)) for row in DEFAULTS]
+    return [
+        {"code": row["code"], "group": row["group"], "position": position, "next": row["next"].split(), "requires": []}
+        | {"title": {language: row[language] for language in ("en", "tr", "ru")}}
+        for position, row in enumerate(rows)
+    ]
 
 
 def load_statuses(work: Work) -> dict[str, Row]:
@@ -69,7 +65,7 @@ def load_statuses(work: Work) -> dict[str, Row]:
 
 def set_status(work: Work, wanted: Any, *, path: str = "status") -> None:
     """Store one status of the machine: code, title, group, next, requires, position."""
-    texts = dict.fromkeys(("en", "tr", "ru"), read_code)
+    texts: dict[str, Reader] = dict.fromkeys(("en", "tr", "ru"), read_code)
     readers = {
         "code": read_code,
         "title": lambda value, where: read_all(read_object(value, texts, where), texts, where),

@@ -74,9 +74,10 @@ def change_task(work: Work, task: str, wanted: Any, *, path: str = "task") -> Ch
     read_object(wanted, names, path)
     row = _get_row(work, task)
     changes: dict[str, dict[str, Any]] = {}
-    for name, value in read_all(wanted, {name: _READERS[name] for name in names}, path).items():
-        if name == "assignee" and value:
-            value = find_staff_id(work.conn, value) or value
+    values = read_all(wanted, {name: _READERS[name] for name in names}, path)
+    if values.get("assignee"):
+        values["assignee"] = find_staff_id(work.conn, values["assignee"]) or values["assignee"]
+    for name, value in values.items():
         if row[name] != value:
             shown = known({"from": row[name], "to": value})
             changes[f"task.{name}"] = {"from": shown.get("from"), "to": shown.get("to")}

@@ -13,7 +13,7 @@ from core.shop.rows import Row
 class Emit(Protocol):
     """Appends an event to the same transaction."""
 
-    def __call__(self, type: str, data: dict[str, Any], *, key: str | None, customer: str | None) -> object: ...
+    def __call__(self, kind: str, data: dict[str, Any], /, *, key: str | None, customer: str | None) -> object: ...
 
 
 @dataclass(slots=True, kw_only=True)

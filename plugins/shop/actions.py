@@ -1,4 +1,4 @@
-"""What rules can do in the shop; each row of ACTIONS is one action. Without customer or order, the event's are meant."""
+"""What rules can do in the shop, one row an action. Without customer or order, the event's are meant."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,6 @@
 import ipaddress
+import socket
+import threading
 from typing import Any
 
 import pytest
@@ -6,7 +8,7 @@ from http_fakes import FakeNetwork, FakeResolver, Sent, answer
 from shared_files import vectors
 
 from core.errors import InvalidInput, RejectedError, RemoteError, TemporaryError
-from core.http import BLOCKED_NETWORKS, HttpClient, Response, Session
+from core.http import BLOCKED_NETWORKS, HttpClient, Response, Session, SystemResolver
 from core.http.urls import canonical_host
 
 KEY = "Bearer sentinel-9f8e7d"
@@ -100,6 +102,24 @@ def test_host_and_server_name_stay_the_name() -> None:
     network = FakeNetwork(lambda _: answer())
     ask("https://Public.Example.:8443/a", network, FakeResolver({"public.example": [["93.184.216.34"]]}))
     assert (network.sent[0].server_name, network.sent[0].headers["host"]) == ("public.example", "public.example:8443")
+
+
+def test_names_of_this_machine_are_closed_whatever_they_resolve_to() -> None:
+    network = FakeNetwork(lambda _: answer())
+    for name in ("localhost", "LocalHost.", "api.localhost", "ip6-loopback"):
+        with pytest.raises(RejectedError, match="address not allowed"):
+            ask(f"http://{name}/", network, FakeResolver({canonical_host(name): [["93.184.216.34"]]}))
+    assert network.connected == []
+
+
+def test_system_resolver_stops_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: stuck.wait(10) and [])
+    resolver = SystemResolver(threads=1)
+    with pytest.raises(TimeoutError):
+        resolver.resolve("slow.example", 443, 0.05)
+    stuck.set()
+    resolver.close()
 
 
 def test_unknown_name_is_temporary() -> None:
@@ -197,6 +217,7 @@ def test_plugin_reaches_declared_hosts_only(hosts: list[str], host: str, allowed
         ("https://api.example/api/%2e%2e/admin", False),  # encoded dots
         ("https://api.example/api/%252e%252e%252fadmin", False),  # encoded twice
         ("https://api.example/api/..%2fadmin", False),  # encoded slash
+        ("https://api.example/api/%25252525252e/x", False),  # encoded without end
         ("http://api.example/api/orders", False),  # another scheme
         ("https://api.example:444/api/orders", False),  # another port
         ("https://user:x@api.example/api/orders", False),  # other credentials

@@ -124,6 +124,10 @@ def test_five_redirects_pass_and_six_do_not() -> None:
     assert len(network.sent) == 6
 
 
+def test_redirect_without_a_place_is_an_answer() -> None:
+    assert ask(serve({"shop.example/a": answer(302)})).status == 302
+
+
 def test_redirect_is_an_answer_when_not_followed() -> None:
     network = redirect(302, "/b")
     assert ask(network, follow_redirects=False).status == 302

@@ -43,6 +43,7 @@ def test_url_has_one_form(url: str, form: str) -> None:
         "ftp://shop.example/",
         "//shop.example/",
         "http://a\\@b.example/",
+        "http://shop.example/\\evil.example/",
         "http://a@b@c.example/",
         "http://shop.example%2f@evil.example/",
         "http://shop.example@evil.example/",

@@ -105,6 +105,8 @@ def test_secret_headers_are_emptied() -> None:
 
 
 def test_shown_url_has_no_query_or_user() -> None:
+    assert mask_url("https:\\\\u:p77@host.example/") == "https:\\\\host.example/"
+    assert mask_url("u:p77@host.example/@a") == "host.example/@a"
     assert mask_url("https://u:p@host.example:8443/a/b?token=x#y") == "https://host.example:8443/a/b"
 
 

@@ -1,4 +1,7 @@
-"""Templates of strangers: the table of attacks, attacks on Liquid itself, and any text at all."""
+"""Templates of strangers: the table of attacks, attacks on Liquid itself, and any text at all.
+
+Times are this thread's processor time: nothing here waits, and a busy machine must not fail a test.
+"""
 
 import copy
 import time
@@ -71,9 +74,9 @@ def test_attack_does_no_harm(row, monkeypatch):
     for text in wordings(row):
         data = attack_data(row)
         before = copy.deepcopy(data)
-        started = time.perf_counter()
+        started = time.thread_time()
         ended, words = attempt(text, data, row.get("channel", "text"))
-        assert time.perf_counter() - started < limits["wall_s"]
+        assert time.thread_time() - started < limits["wall_s"]
         assert len(words) <= limits["output_chars"]
         assert data == before
         assert ended == "text" or words.startswith("line ")
@@ -197,9 +200,9 @@ def heavy() -> dict[str, Any]:
 @pytest.mark.parametrize("text", BOMBS, ids=range(len(BOMBS)))
 def test_bomb_is_bounded(text, heavy):
     data = plain(heavy)
-    started = time.perf_counter()
+    started = time.thread_time()
     ended, words = attempt(text, data)
-    assert time.perf_counter() - started < 1.0
+    assert time.thread_time() - started < 1.0
     assert len(words) <= 65_536
     assert ended == "text" or words.startswith("line ")
 
@@ -239,9 +242,9 @@ COMPILE_BOMBS = [
 
 @pytest.mark.parametrize("text", COMPILE_BOMBS, ids=range(len(COMPILE_BOMBS)))
 def test_compile_bomb_is_bounded(text):
-    started = time.perf_counter()
+    started = time.thread_time()
     ended, words = attempt(text, SHOP)
-    assert time.perf_counter() - started < 1.0
+    assert time.thread_time() - started < 1.0
     assert ended == "text" or words.startswith("line ")
     tracemalloc.start()
     attempt(text + " ", SHOP)
@@ -264,15 +267,17 @@ def test_deep_stack_gives_one_error_type():
 
 
 PIECES = st.sampled_from(
-    ["{{", "}}", "{%", "%}", "{{ x }}", "{{ l | ", "join", "upcase", "| ", ": ", "'", '"', "(1..3)", "[", "]", ".", "x",
-     "{% if x %}", "{% endif %}", "{% for i in l %}", "{% endfor %}", "{% assign x = ", "5", " ", "\n", "and",
-     "contains", "{% raw %}", "{% endraw %}", "{% comment %}", "{% endcomment %}", "{% else %}", "{% case x %}", "{% when 1 %}",
-     "{% capture x %}", "{% endcapture %}", "{% break %}", "-", "==", "times", "date", "money", "sort", "json", "nil"]
-)  # fmt: skip
+    """
+    {{ }} {% %} {{x}} {{l| join upcase | : , ' " (1..3) [ ] . x {%if&x%} {%endif%} {%for&i&in&l%} {%endfor%} {%assign&x=
+    5 & and contains {%raw%} {%endraw%} {%comment%} {%endcomment%} {%else%} {%case&x%} {%when&1%} {%endcase%}
+    {%capture&x%} {%endcapture%} {%break%} - == times date money sort json nil
+    """.replace("\n", " ").split()
+)
+TEXTS = st.lists(PIECES, max_size=14).map(lambda pieces: "".join(pieces).replace("&", " "))
 
 
 @settings(max_examples=600)
-@given(st.lists(PIECES, max_size=14).map("".join), st.sampled_from(["text", "html", "json"]))
+@given(TEXTS, st.sampled_from(["text", "html", "json"]))
 def test_any_text_answers_or_is_refused(text, channel):
     ended, words = attempt(text, {"x": 5, "l": [1, "a", None, {"k": 1}]}, channel)
     assert ended == "text" or words.startswith("line ")

@@ -1,0 +1,303 @@
+"""Simulation: the same walk as a real run's, with a port that records. It writes nothing and calls nobody."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, select
+
+from core.capabilities import ActionCall
+from core.clock import VirtualClock
+from core.effects import Effect
+from core.errors import InvalidInput, VitrinError
+from core.events import Event, read_event, text_at
+from core.ids import new_id
+from core.policy.guard import Question, judge as ask
+from core.tables import events
+from core.writer import Tx
+from rules.conditions import Always, Condition, FactUse, Group, Row
+from rules.intake import event_picture
+from rules.port import EnginePort, caps_of
+from rules.rule import Rule, compile_rule, read_yaml
+from rules.run import (
+    Done,
+    Ended,
+    Holding,
+    Listening,
+    Pause,
+    Run,
+    Sleeping,
+    judge,
+    walk,
+)
+from rules.steps import Do, RunRule
+
+if TYPE_CHECKING:
+    from rules.engine import Engine
+
+_MOST_EVENTS = 1_000
+
+
+@dataclass(slots=True)
+class _Result:
+    """What became of one event."""
+
+    event: Event
+    outcome: str = "stopped"
+    reason: str | None = None
+    told: dict[str, Any] | None = None
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    effects: list[dict[str, Any]] = field(default_factory=list)
+
+    def show(self) -> dict[str, Any]:
+        return {
+            "event": self.event.id,
+            "type": self.event.type,
+            "key": self.event.key,
+            "time": self.event.time,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "condition": self.told,
+            "trace": self.lines,
+            "effects": self.effects,
+        }
+
+
+class _Recorded:
+    """A ledger in memory: caps count what this simulation did."""
+
+    def __init__(self) -> None:
+        self._effects: list[Effect] = []
+
+    def add(self, effect: Effect) -> None:
+        self._effects.append(effect)
+
+    def oldest_of_newest(self, count: int, since: datetime, **where: Any) -> datetime | None:
+        found = sorted(
+            (
+                effect.at
+                for effect in self._effects
+                if effect.at > since and all(getattr(effect, name) == value for name, value in where.items())
+            ),
+            reverse=True,
+        )
+        return found[count - 1] if len(found) >= count else None
+
+
+class RecordingPort:
+    """Answers a walk from the recorded past, and records what it would do."""
+
+    def __init__(self, engine: "Engine", conn: Connection, clock: VirtualClock) -> None:
+        self.zone = engine.zone
+        self.ledger = _Recorded()
+        self.done: dict[str, list[dict[str, Any]]] = {}
+        self._engine = engine
+        self._conn = conn
+        self._clock = clock
+        self._past = EnginePort(Tx(conn), engine.invoker, engine.intake, clock, None)
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def load_facts(self, run: Run, uses: Sequence[FactUse], picture: Mapping[str, Any]) -> dict[str, Any]:
+        return self._past.load_facts(run, uses, picture)
+
+    def look_back(self, run: Run, wait: Listening) -> Event | None:
+        return self._past.look_back(run, wait)
+
+    def refresh(self, run: Run) -> dict[str, Any]:
+        return self._past.refresh(run)
+
+    def effect(self, run: Run, step: Do, params: dict[str, Any]) -> Done | Pause:
+        action = self._engine.host.find_action(step.action)
+        if action is None:
+            return Done(None, "failed", f"no action {step.action}: the plugin that brings it is switched off")
+        try:
+            if action.checker is not None:
+                action.checker.check(params, path="with")
+        except InvalidInput as exc:
+            return Done(None, "failed", exc.message)
+        stop = self._guard(run)
+        if stop is not None:
+            return stop
+        key = run.step_key(step.path)
+        call = ActionCall(action=action, params=params, key=key, event=run.event, account=step.account)
+        preview = self._engine.invoker.preview(action, params, call, self._conn)
+        self.ledger.add(
+            Effect(
+                idempotency_key=key,
+                kind=action.effect,
+                action=action.name,
+                plugin=action.plugin,
+                state="watched",
+                at=self.now(),
+                customer=run.event.customer,
+                key=run.key,
+                rule=run.rule.id,
+                first=run.acted == 0,
+            )
+        )
+        told = {"action": action.name, "kind": action.effect, "params": params, "preview": preview, "at": self.now()}
+        self.done.setdefault(run.id, []).append(told)
+        return Done({}, "watched")
+
+    def _guard(self, run: Run) -> Done | Pause | None:
+        limits = run.rule.limits
+        question = Question(
+            now=self.now(),
+            due=run.at,
+            valid_for=limits.valid_for,
+            caps=() if run.acted else caps_of(run.rule, run.event.customer, run.key),
+            ask=limits.ask,
+            approved=False,
+            zone=self.zone,
+        )
+        answer = ask(question, self.ledger)
+        if answer.word == "skip":
+            return Done(None, "skipped", answer.reason)
+        if answer.word == "later":
+            return Sleeping(answer.when or self.now(), reason=answer.reason)
+        return Holding(answer.reason or "held") if answer.word == "hold" else None
+
+    def call_rule(self, run: Run, step: RunRule, params: dict[str, Any]) -> None:
+        told = {"action": "run", "kind": "rule", "params": {"rule": step.rule, **params}, "at": self.now()}
+        self.done.setdefault(run.id, []).append(told)
+
+
+def simulate(
+    engine: "Engine",
+    rule: str | Mapping[str, Any],
+    *,
+    last: int = 50,
+    event: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return what a rule (YAML text or document) would have done on the last events it listens to, or on one event.
+
+    The answer has `events`, `counts` by outcome, `funnel` (each condition: reached, passed, unknown) and `results`.
+    """
+    document = read_yaml(rule) if isinstance(rule, str) else rule
+    compiled = compile_rule(document, id=new_id(), version=0, scope=engine.book.scope)
+    if not 1 <= last <= _MOST_EVENTS:
+        raise InvalidInput("last", f"must be between 1 and {_MOST_EVENTS}")
+    with engine.db.read() as conn:
+        chosen = [_given(engine, event)] if event is not None else _last(conn, compiled, last)
+        results = _play(engine, conn, compiled, chosen)
+        funnel = _funnel(engine, conn, compiled, chosen)
+    counts = Counter(result.outcome for result in results)
+    return {
+        "rule": compiled.name,
+        "events": len(chosen),
+        "counts": dict(counts),
+        "funnel": funnel,
+        "results": [result.show() for result in results],
+    }
+
+
+def _last(conn: Connection, rule: Rule, count: int) -> list[Event]:
+    query = select(events).where(events.c.type.in_(rule.trigger.types))
+    newest = conn.execute(query.order_by(events.c.received_at.desc(), events.c.id.desc()).limit(count))
+    return [read_event(row) for row in newest][::-1]
+
+
+def _given(engine: "Engine", told: Mapping[str, Any]) -> Event:
+    data, now = told.get("data"), engine.clock.now()
+    if not isinstance(data, dict) or not isinstance(told.get("type"), str):
+        raise InvalidInput("event", "needs a type and data")
+    kind = engine.host.catalogue.find(told["type"])
+    return Event(
+        id=new_id(),
+        source="simulation",
+        external_id="simulation",
+        type=told["type"],
+        time=now,
+        received_at=now,
+        key=told.get("key") or (text_at(data, kind.key) if kind and kind.key else None),
+        customer=told.get("customer") or (text_at(data, kind.customer) if kind and kind.customer else None),
+        data=data,
+    )
+
+
+def _play(engine: "Engine", conn: Connection, rule: Rule, chosen: Sequence[Event]) -> list[_Result]:
+    """Walk all runs in the order of their own time, jumping over waits."""
+    clock = VirtualClock(engine.clock.now())
+    port = RecordingPort(engine, conn, clock)
+    results = [_Result(event) for event in chosen]
+    queue: list[tuple[datetime, int, Run]] = []
+    for number, result in enumerate(results):
+        event = result.event
+        run = Run(id=new_id(), rule=rule, event=event, key=_key(rule, event), at=event.received_at)
+        heapq.heappush(queue, (event.received_at, number, run))
+    while queue:
+        moment, number, run = heapq.heappop(queue)
+        clock.set(moment)
+        again = _step(engine, run, port, results[number])
+        if again is not None:
+            heapq.heappush(queue, (max(again, moment), number, run))
+    return results
+
+
+def _key(rule: Rule, event: Event) -> str | None:
+    return text_at(event.data, rule.mode.key) if rule.mode.key else event.key
+
+
+def _step(engine: "Engine", run: Run, port: RecordingPort, result: _Result) -> datetime | None:
+    """Walk a run as far as it goes now; return when it goes on, or None where it ends or still waits."""
+    if not run.vars.get("checked"):
+        data = event_picture(run.event, port.now().astimezone(port.zone))
+        verdict = judge(run.rule.condition, run, port, data)
+        result.told = run.rule.condition.explain(data)
+        run.vars["checked"] = True
+        if verdict is not True:
+            result.outcome = "stopped" if verdict is False else "unknown"
+            return None
+    try:
+        pause = walk(run, port)
+    except VitrinError as exc:
+        pause = Ended("failed", exc.message)
+    result.lines, result.effects = run.lines, port.done.get(run.id, [])
+    if isinstance(pause, (Sleeping, Listening)):
+        if pause.until <= engine.clock.now():
+            return pause.until
+        result.outcome, result.reason = "waiting", f"until {pause.until.isoformat(timespec='minutes')}"
+    elif isinstance(pause, Ended):
+        result.outcome, result.reason = pause.outcome, pause.reason
+    elif isinstance(pause, Holding):
+        result.outcome, result.reason = "held", pause.reason
+    return None
+
+
+def _funnel(engine: "Engine", conn: Connection, rule: Rule, chosen: Sequence[Event]) -> list[dict[str, Any]]:
+    """Count for each condition of the rule's `all` how many events reached it, passed it, or could not be checked."""
+    parts = list(_parts(rule.condition))
+    rows = [{"path": path, "told": words, "reached": 0, "passed": 0, "unknown": 0} for path, words, _ in parts]
+    port = RecordingPort(engine, conn, VirtualClock(engine.clock.now()))
+    for event in chosen:
+        run = Run(id="", rule=rule, event=event, key=event.key, at=event.received_at)
+        data = event_picture(event, event.received_at.astimezone(engine.zone))
+        for row, (_, _, condition) in zip(rows, parts, strict=True):
+            verdict = judge(condition, run, port, data)
+            row["reached"] += 1
+            row["passed"] += verdict is True
+            row["unknown"] += verdict is None
+            if verdict is not True:
+                break
+    return rows
+
+
+def _parts(condition: Condition) -> Iterator[tuple[str, Any, Condition]]:
+    if isinstance(condition, Group) and condition.kind == "all":
+        for part in condition.parts:
+            yield from _parts(part)
+    elif isinstance(condition, Row):
+        yield (
+            condition.path,
+            {"field": condition.subject, "is": condition.operator.name, "expected": condition.wanted},
+            condition,
+        )
+    elif isinstance(condition, Group):
+        yield condition.path, {"group": condition.kind}, condition
+    elif not isinstance(condition, Always):
+        yield "if", {}, condition

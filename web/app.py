@@ -1,0 +1,140 @@
+"""The factory of the web application: the API, incoming webhooks and the endpoints for machines."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.routing import BaseConverter
+
+from core.errors import VitrinError
+from core.ids import new_id
+from core.tokens import Tokens
+from rules.engine import Engine
+from web.api.tables import BASE, ROUTES
+from web.auth import Gate
+from web.dispatch import Dispatcher, write_reply
+from web.hooks import Hooks
+from web.hosts import Hosts
+from web.limits import LIMITS, Limits
+from web.machine import Machine
+from web.openapi import make_document
+from web.problems import from_error, pick_language
+from web.routes import Reply, Services
+
+log = structlog.get_logger("vitrin.web")
+
+#: Endpoint -> what it asks of the caller; nothing is answered that does not stand here.
+ACCESS = "vitrin_access"
+
+#: On every answer. The API is no page: nothing may load, frame or keep it.
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_HSTS = "max-age=31536000"
+
+
+class Part(BaseConverter):
+    """One part of an address, of any characters but the slash."""
+
+    regex = "[^/]+"
+
+
+def create_app(
+    engine: Engine,
+    *,
+    tokens: Tokens | None = None,
+    limits: Mapping[str, str] = LIMITS,
+    checks: Mapping[str, Callable[[], None]] | None = None,
+) -> Flask:
+    """Return the WSGI application over an open engine; `checks` are asked by /readyz and raise when not ready."""
+    app = Flask("vitrin", static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=engine.settings.max_body_kb * 1024,
+        MAX_FORM_MEMORY_SIZE=64 * 1024,
+        MAX_FORM_PARTS=100,
+        PROPAGATE_EXCEPTIONS=False,
+        RATELIMIT_HEADERS_ENABLED=False,
+    )
+    app.url_map.converters["part"] = Part
+    app.url_map.merge_slashes = False
+    services = Services(engine=engine, tokens=tokens or Tokens(engine.db, engine.writer, engine.clock))
+    counted, hosts = Limits(app, limits), Hosts(engine.settings)
+    gate = Gate(services.tokens, counted)
+    app.extensions[ACCESS] = {}
+    _guard(app, engine, hosts)
+    _add_api(app, Dispatcher(services, gate, counted, hosts))
+    for part in (Machine(services, gate, hosts, checks or {}), Hooks(services, counted, hosts)):
+        for endpoint, address, methods, access, view in part.views():
+            add_view(app, endpoint, address, methods, access, view)
+    return app
+
+
+def add_view(
+    app: Flask, endpoint: str, address: str, methods: tuple[str, ...], access: str, view: Callable[..., Any]
+) -> None:
+    """Add a view together with what it asks of the caller."""
+    app.extensions[ACCESS][endpoint] = access
+    app.add_url_rule(address, endpoint, view, methods=list(methods), provide_automatic_options=False)
+
+
+def _add_api(app: Flask, dispatcher: Dispatcher) -> None:
+    document = make_document(ROUTES)
+    for route in ROUTES:
+        address = BASE + route.path.replace("{", "<part:").replace("}", ">")
+        add_view(app, f"api.{route.name}", address, (route.method,), route.scope, dispatcher.view(route))
+    add_view(
+        app, "api.openapi", f"{BASE}/openapi.json", ("GET",), "open", lambda: write_reply(Reply(body=document))
+    )
+
+
+def _guard(app: Flask, engine: Engine, hosts: Hosts) -> None:
+    secure = engine.settings.base_url.startswith("https:")
+
+    @app.before_request
+    def begin() -> None:
+        g.request_id = new_id()
+        endpoint = request.endpoint
+        access = app.extensions[ACCESS].get(endpoint, "")
+        # Probes ask under the machine's own address, and nothing in their answer depends on it.
+        if access != "probe" and not hosts.is_ours(request.environ.get("HTTP_HOST", "")):
+            raise BadRequest("Host: this is not an address of this shop; see the setting 'base_url'")
+        if endpoint is not None and not access:
+            raise VitrinError(f"the endpoint {endpoint} does not say who may call it")
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers.update(HEADERS)
+        response.headers.update(g.get("limit_headers", {}))
+        response.headers["X-Request-Id"] = g.request_id
+        if secure:
+            response.headers["Strict-Transport-Security"] = _HSTS
+        return response
+
+    @app.errorhandler(Exception)
+    def refuse(exc: Exception) -> Response:
+        return _refusal(exc)
+
+
+def _refusal(exc: Exception) -> Response:
+    if "request_id" not in g:
+        g.request_id = new_id()
+    reply = from_error(exc, pick_language(request.headers.get("Accept-Language", "")))
+    if reply.status >= 500:
+        known = isinstance(exc, VitrinError | HTTPException)
+        log.error(
+            "a request failed",
+            request_id=g.request_id,
+            method=request.method,
+            endpoint=request.endpoint,
+            error=str(exc) if known else type(exc).__name__,
+            exc_info=None if known else exc,
+        )
+    return write_reply(reply)

@@ -1,0 +1,98 @@
+"""What a request brings, read strictly: parameters, headers, and a body of a known type and size."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Request
+from werkzeug.exceptions import BadRequest, RequestURITooLarge, UnsupportedMediaType
+
+from core.errors import InvalidInput
+from core.jsontext import loads
+from core.schemas import compile_schema
+from web.routes import JSON, YAML
+
+#: Bytes of an address with its parameters.
+_LONGEST_ADDRESS = 16 * 1024
+_YAML_TYPES = (YAML, "application/x-yaml", "text/yaml")
+#: What browsers send for forms: never right here, and never mistaken for JSON.
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_WHOLE = re.compile(r"-?[0-9]{1,15}")
+_BOOLEANS = {"true": True, "false": False}
+
+
+def read_headers(request: Request) -> dict[str, str]:
+    """Return the headers with names in lower case."""
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def read_query(request: Request, parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the parameters, typed and completed with their defaults; raise BadRequest for anything unexpected."""
+    if len(request.query_string) > _LONGEST_ADDRESS:
+        raise RequestURITooLarge(f"the parameters have more than {_LONGEST_ADDRESS} bytes")
+    found: dict[str, Any] = {}
+    for name, values in request.args.lists():
+        if name not in parameters:
+            known = ", ".join(parameters) or "none"
+            raise BadRequest(f"{name[:60]!r} is not a known parameter; known are: {known}")
+        if len(values) > 1:
+            raise BadRequest(f"{name} is given {len(values)} times; give it once")
+        found[name] = _typed(name, values[0], parameters[name])
+    for name, schema in parameters.items():
+        if name not in found and "default" in schema:
+            found[name] = schema["default"]
+    return found
+
+
+def _typed(name: str, text: str, schema: Mapping[str, Any]) -> Any:
+    value: Any = text
+    if schema.get("type") == "integer":
+        value = int(text) if _WHOLE.fullmatch(text, re.ASCII) else text
+    elif schema.get("type") == "boolean":
+        value = _BOOLEANS.get(text, text)
+    if "\0" in text:
+        raise BadRequest(f"{name}: holds the character NUL, which nothing here has")
+    try:
+        compile_schema(dict(schema), own=True).check(value, name)
+    except InvalidInput as exc:
+        raise BadRequest(exc.message) from exc
+    return value
+
+
+def read_body(request: Request, *, media: tuple[str, ...], required: bool, max_bytes: int) -> tuple[Any, str | None]:
+    """Return the body as (JSON document, None) or (None, YAML text); (None, None) where there is none."""
+    raw = request.get_data(cache=True)
+    if not raw and not required:
+        return None, None
+    kind = check_media(request, (*media, *_YAML_TYPES) if YAML in media else media)
+    if kind in _YAML_TYPES:
+        return None, _read_text(raw)
+    try:
+        return loads(raw, max_bytes=max_bytes), None
+    except InvalidInput as exc:
+        raise BadRequest(exc.message) from exc
+
+
+def check_media(request: Request, media: tuple[str, ...]) -> str:
+    """Return the media type of the body; raise UnsupportedMediaType, or BadRequest where there is none or a form."""
+    kind = request.mimetype
+    wanted = ", ".join(dict.fromkeys(media))
+    if not kind:
+        raise BadRequest(f"Content-Type: is missing; send {wanted}")
+    if kind in _FORMS:
+        raise BadRequest(f"Content-Type: forms are not read here; send {wanted}")
+    if kind not in media:
+        raise UnsupportedMediaType(f"Content-Type: is {kind[:80]!r}; send {wanted}")
+    if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType("Content-Type: has another charset than UTF-8")
+    return kind
+
+
+def _read_text(raw: bytes) -> str:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as exc:
+        raise BadRequest("body: is not valid UTF-8") from exc
+    if not text.strip():
+        raise BadRequest("body: is empty; send a YAML document")
+    return text
