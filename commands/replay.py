@@ -59,7 +59,9 @@ def replay(order: Order, settings: Settings, builtins: Mapping[str, Builtin], pr
     if not order.resume:
         shutil.rmtree(home, ignore_errors=True)
     own = replace(settings, home=home, database=f"sqlite:///{home}/replay.db", key_file=home / "secret.key")
-    engine = Engine(replace(own, zone=order.zone), builtins, Parts(clock=VirtualClock(datetime(2000, 1, 1, tzinfo=UTC))))
+    engine = Engine(
+        replace(own, zone=order.zone), builtins, Parts(clock=VirtualClock(datetime(2000, 1, 1, tzinfo=UTC)))
+    )
     engine.open()
     try:
         _Replay(engine, recording, progress).run(order.rules)
@@ -221,8 +223,8 @@ def _least(duration: Duration) -> timedelta:
 
 
 def rule_files(path: Path) -> list[Path]:
-    """Return the rule files of a folder (or the one file), in a stable order; raise InvalidInput where there is none."""
-    files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path] if path.is_file() else []
+    """Return the rule files of a folder (or the one file), in a stable order; InvalidInput where there is none."""
+    files = [path] if path.is_file() else sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
     if not files:
         raise InvalidInput("rules", f"{path} is no rule file and holds none (*.yaml)")
     return files

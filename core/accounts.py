@@ -58,14 +58,11 @@ def full_settings(conn: Connection, secrets: Secrets, schema: Mapping[str, Any],
     return with_defaults(dict(schema), settings)
 
 
-def merged_settings(
-    conn: Connection, secrets: Secrets, schema: Mapping[str, Any], plugin: str, name: str, given: Mapping[str, Any]
-) -> dict[str, Any]:
+def merged_settings(conn: Connection, secrets: Secrets, schema: Mapping[str, Any], account: Account) -> dict[str, Any]:
     """Return given settings completed with the stored secrets that were left out, and checked."""
-    account = find_account(conn, plugin, name) or Account(plugin=plugin, name=name, settings={})
     stored = full_settings(conn, secrets, schema, account)
     kept = {key: value for key, value in stored.items() if key in secret_names(schema)}
-    merged = with_defaults(dict(schema), {**kept, **given})
+    merged = with_defaults(dict(schema), {**kept, **account.settings})
     compile_schema(dict(schema)).check(merged, path="settings")
     return merged
 
@@ -83,7 +80,7 @@ def save_account(
     if not account.name or len(account.name) > 60:
         raise InvalidInput("account", "needs a name of 1 to 60 characters")
     hidden = secret_names(schema)
-    merged_settings(tx.conn, secrets, schema, account.plugin, account.name, account.settings)
+    merged_settings(tx.conn, secrets, schema, account)
     plain = {key: value for key, value in account.settings.items() if key not in hidden}
     for key in hidden & set(account.settings):
         secrets.put(tx, scope_of(account.plugin, account.name), key, str(account.settings[key]))

@@ -61,7 +61,7 @@ class Context:
     event_data: Mapping[str, Any] = field(default_factory=dict)
     #: A connection that sees the open transaction: for the plugin's own tables. None where no transaction is open.
     conn: Connection | None = None
-    progress: Callable[[int, int | None], None] = lambda done, total=None: None
+    progress: Callable[[int, int | None], None] = lambda _done, _total=None: None
 
     def retry_later(self, why: str, after_s: float | None = None) -> NoReturn:
         """Raise: this may work later (after so many seconds, if the other side said so)."""

@@ -97,4 +97,4 @@ def list_effects(conn: Connection, *, limit: int = 100, **where: str) -> list[Ro
 def count_by_kind(conn: Connection) -> dict[str, int]:
     """Return how many effects of each kind were done."""
     query = select(effects.c.kind, func.count()).where(effects.c.state == "done").group_by(effects.c.kind)
-    return {kind: count for kind, count in conn.execute(query)}
+    return {row.kind: row[1] for row in conn.execute(query)}

@@ -1,4 +1,4 @@
-"""Calls into plugin code that cannot take the engine with them: bounded in time, and whatever is raised is translated."""
+"""Calls into plugin code that cannot take the engine with them: bounded in time, errors translated."""
 
 import threading
 from collections import Counter
@@ -39,7 +39,7 @@ class Guard:
         def run() -> None:
             try:
                 box.append((True, translated(plugin, work)))
-            except BaseException as exc:  # a plugin may raise anything, SystemExit too
+            except BaseException as exc:  # noqa: BLE001 - a plugin may raise anything, SystemExit too
                 box.append((False, exc))
             finally:
                 done.set()

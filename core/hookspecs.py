@@ -4,14 +4,14 @@ A plugin needs `pluggy.HookimplMarker("vitrin")` and nothing else of ours. Title
 schemas are JSON Schema draft 2020-12 within the keywords of `core.schemas`; times are aware UTC datetimes.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import pluggy
 
 hookspec = pluggy.HookspecMarker("vitrin")
 
 
-class Hooks:
+class Hooks(Protocol):
     """The specification; only `vitrin_manifest` must be there."""
 
     @hookspec
@@ -23,7 +23,6 @@ class Hooks:
         `settings` (JSON Schema of an account's settings; `writeOnly` marks a secret) and `accounts` (True when several
         accounts may be connected). Called once when the plugin is switched on; must not reach the network.
         """
-        ...
 
     @hookspec
     def vitrin_events(self) -> list[dict[str, Any]]:
@@ -31,7 +30,6 @@ class Hooks:
 
         Optional `key` and `customer`: dotted paths in the data of the record and the person the event is about.
         """
-        ...
 
     @hookspec
     def vitrin_facts(self) -> list[dict[str, Any]]:
@@ -40,12 +38,13 @@ class Hooks:
         `load(ctx, keys) -> {key: value}`; a key is (subject, moment, ((parameter, value), ...)), all keys of a batch
         at once; answer what was true at that moment; leave out what is not known.
         """
-        ...
 
     @hookspec
     def vitrin_operators(self) -> list[dict[str, Any]]:
-        """List operators for conditions: `name`, `title`, `types`, `test(value, wanted) -> bool`; any raise is "not known"."""
-        ...
+        """List operators for conditions: `name`, `title`, `types`, `test(value, wanted) -> bool`.
+
+        Whatever a test raises counts as "not known".
+        """
 
     @hookspec
     def vitrin_actions(self) -> list[dict[str, Any]]:
@@ -53,16 +52,17 @@ class Hooks:
 
         `scope` is "local" (changes only our database, through ctx) or "outside". Optional: `preview(ctx, params) ->
         dict`, `undo(ctx, result)`, `takes_key` (the other side honours ctx.idempotency_key), `repeat` ("safe" or
-        "never": ask a person when a crash left it unclear), `result` (schema), `emits` (event types it may set off) and
-        `writes` (fields it changes), for checks when a rule is saved. A result may name `object` ("task:ID"),
-        `cost` and `undo`. Raise through ctx: `ctx.retry_later(why, after_s)`, `ctx.reject(why)`, `ctx.sign_in_again(why)`.
+        "never": ask a person when a crash left it unclear), `result` (schema), `emits` (event types it may set off)
+        and `writes` (fields it changes), for checks when a rule is saved. A result may name `object` ("task:ID"),
+        `cost` and `undo`. Raise by `ctx.retry_later(why, after_s)`, `ctx.reject(why)`, `ctx.sign_in_again(why)`.
         """
-        ...
 
     @hookspec
     def vitrin_pollers(self) -> list[dict[str, Any]]:
-        """List pollers: `name` (poll_nouns), `title`, `schedule`, `run(ctx, cursor) -> cursor`; news go out by ctx.emit."""
-        ...
+        """List pollers: `name` (poll_nouns), `title`, `schedule`, `run(ctx, cursor) -> cursor`.
+
+        News go out by ctx.emit; the cursor is kept with them, in one transaction.
+        """
 
     @hookspec
     def vitrin_webhooks(self) -> list[dict[str, Any]]:
@@ -71,29 +71,23 @@ class Hooks:
         `request` has `method`, `headers` (lower-case names), `query`, `body` (the raw bytes) and `address`.
         The address is /hooks/PLUGIN/ACCOUNT/PATH; it answers 503 until the account is set up.
         """
-        ...
 
     @hookspec
     def vitrin_tables(self) -> dict[str, Any]:
-        """Bring tables of the plugin's own: `metadata` (SQLAlchemy, names start with PLUGIN_) and `migrations` (folder)."""
-        ...
+        """Bring tables of the plugin's own: `metadata` (names start with PLUGIN_) and `migrations` (folder)."""
 
     @hookspec
     def vitrin_recipes(self) -> list[str]:
         """List ready-made rules as YAML texts."""
-        ...
 
     @hookspec
     def vitrin_check(self, ctx: Any) -> dict[str, Any]:
         """Test the connection with the settings in ctx: answer `account`, and optionally `next` (what to do now)."""
-        ...
 
     @hookspec
     def vitrin_start(self, ctx: Any) -> None:
         """Get ready; called for each account after it is switched on. May raise through ctx."""
-        ...
 
     @hookspec
     def vitrin_stop(self, ctx: Any) -> None:
         """Let go of what `vitrin_start` took; called before the account is switched off."""
-        ...

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -90,7 +91,7 @@ class Host:
         self._writer = writer
         self._clock = clock
         self._on, self._off = on, off
-        self._install = install or (lambda brought: None)
+        self._install = install or (lambda _brought: None)
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(Hooks)
         self._registry = _Registry()
@@ -218,7 +219,7 @@ class Host:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             if implementation.plugin_name == name:
                 wanted = {key: given[key] for key in implementation.argnames if key in given}
-                return self.guard.call(name, lambda: implementation.function(**wanted), limit_s=_HOOK_S)
+                return self.guard.call(name, partial(implementation.function, **wanted), limit_s=_HOOK_S)
         return None
 
     def ask_on(self, name: str, hook: str, **given: Any) -> Any:

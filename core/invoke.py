@@ -57,8 +57,7 @@ class Invoker:
         *,
         shop_of: ShopOf,
         refresh_data: RefreshData,
-        allow_hosts: tuple[str, ...] = (),
-        shop_settings: Mapping[str, Any] | None = None,
+        shop_settings: Mapping[str, Any],
     ) -> None:
         self.host = host
         self._db = db
@@ -67,8 +66,8 @@ class Invoker:
         self._clock = clock
         self._shop_of = shop_of
         self._refresh_data = refresh_data
-        self._allow_hosts = allow_hosts
-        self._shop_settings = dict(shop_settings or {})
+        #: What plugins may know of the shop; `allow_hosts` are the inner addresses that its owner opened.
+        self._shop_settings = dict(shop_settings)
 
     def find_action(self, name: str) -> Action | None:
         return self.host.find_action(name)
@@ -210,7 +209,7 @@ class Invoker:
         hosts = brought.manifest.get("permissions", {}).get("hosts")
         hidden = secret_names(brought.manifest.get("settings") or {})
         values = tuple(str(settings[name]) for name in hidden if settings.get(name))
-        return self._http.session(brought.name, account, hosts, allow=self._allow_hosts, secrets=values)
+        return self._http.session(brought.name, account, hosts, allow=self._shop_settings["allow_hosts"], secrets=values)
 
 
 def subject_of(call: ActionCall) -> dict[str, str | None]:

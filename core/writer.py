@@ -113,7 +113,7 @@ class Writer:
             return
         try:
             results = self._in_one_transaction(jobs)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever the work raised is the caller's answer
             if len(jobs) > 1 and isinstance(exc, DBAPIError):
                 # The database undid the whole group (disk full, lost connection): each piece answers for itself.
                 for job in jobs:
@@ -150,7 +150,7 @@ class Writer:
             result = job.work(tx)
         except DBAPIError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever the work raised is the caller's answer
             savepoint.rollback()
             return tx, _Failed(exc)
         savepoint.commit()

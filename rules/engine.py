@@ -1,5 +1,6 @@
 """The engine: everything put together, for one process. The command line, the web, replay and tests all start here."""
 
+import platform
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +17,20 @@ from core.events import Event
 from core.host import Builtin, Host
 from core.http import HttpClient
 from core.invoke import Invoker
+from core.schedule import Scheduler
 from core.secrets import Secrets
 from core.settings import Settings, prepare_home
 from core.shop.fresh import refresh_data
 from core.shop.shop import Shop
 from core.writer import Tx, Writer
+from rules.check import ensure_ready
 from rules.conditions import Scope
 from rules.intake import Intake, Taken
 from rules.operators import OPERATORS, Operator
+from rules.rule import Rule, read_yaml
 from rules.runner import Runner
-from rules.store import Book
+from rules.store import LIVE, Book, get_rule, get_version, publish, set_state
+from rules.triggers import on_tick, own_event_types, sync_schedules
 
 log = structlog.get_logger("vitrin.engine")
 
@@ -63,9 +68,9 @@ class Engine:
             self.clock,
             shop_of=self.shop_of,
             refresh_data=refresh_data,
-            allow_hosts=settings.allow_hosts,
             shop_settings={
                 "zone": self.zone,
+                "allow_hosts": settings.allow_hosts,
                 "currency": settings.currency,
                 "language": settings.language,
                 "region": settings.region,
@@ -82,8 +87,12 @@ class Engine:
             self.intake,
             self.clock,
             outside=self.invoker.call_outside,
+            node=node_name(settings),
             workers=settings.workers,
         )
+        self.scheduler = Scheduler(self.db, self.writer, self.clock, node_id=node_name(settings))
+        self.scheduler.on("rule", lambda tx, schedule_id, planned: on_tick(self, tx, schedule_id, planned))
+        self._synced = -1
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
 
@@ -96,14 +105,17 @@ class Engine:
         """Make the database, the plugins and the rules ready; nothing runs by itself yet."""
         with self.db.read() as conn:
             self.secrets.open(conn)
+        self.host.catalogue.add(own_event_types())
         self.host.start()
         self._rescope()
+        self.sync()
         self.host.on_change(self._rescope)
 
     def start(self) -> None:
         """Start the writer and the worker."""
         self.writer.start()
         self.runner.release_own()
+        self.scheduler.start()
         thread = threading.Thread(target=self._work, name="vitrin-runner", daemon=True)
         thread.start()
         self._threads.append(thread)
@@ -112,6 +124,7 @@ class Engine:
         """Finish what is in hand, then let go of everything."""
         self._stopping.set()
         self.ready.set()
+        self.scheduler.stop()
         for thread in self._threads:
             thread.join(self.settings.stop_s)
         self.runner.stop()
@@ -123,6 +136,7 @@ class Engine:
         while not self._stopping.is_set():
             self.ready.clear()
             try:
+                self.sync()
                 if self.runner.advance():
                     continue
                 due = self.runner.next_due()
@@ -133,6 +147,14 @@ class Engine:
             wait_s = _LONGEST_SLEEP_S if due is None else (due - self.clock.now()).total_seconds()
             self.ready.wait(min(max(wait_s, 0.01), _LONGEST_SLEEP_S))
 
+    def sync(self) -> None:
+        """Take in what changed in the rules, and make their schedules fit; cheap when nothing did."""
+        with self.db.read() as conn:
+            self.book.refresh(conn)
+        if self._synced != self.book.stamp:
+            self._synced = self.book.stamp
+            self.writer.do(lambda tx: sync_schedules(self, tx))
+
     def _rescope(self) -> None:
         """Rules are compiled against the operators and facts of the plugins that are on."""
         added = {row.name: Operator.from_plugin(row.name, row.types, row.test) for row in self.host.operators.values()}
@@ -141,6 +163,29 @@ class Engine:
             self.book.rescope(conn, scope)
 
     # Work
+
+    def publish(self, text: str, *, actor: str, note: str | None = None, state: str | None = None) -> Rule:
+        """Check a rule's text and make it the newest version; raise RuleError for what could never work."""
+        document = read_yaml(text)
+        if state in LIVE:
+            ensure_ready(self, document)
+        now = self.clock.now()
+        scope = self.book.scope
+        rule = self.writer.do(lambda tx: publish(tx, text, scope, actor=actor, now=now, note=note, state=state))
+        self.sync()
+        return rule
+
+    def switch(self, name: str, state: str, *, actor: str, reason: str | None = None) -> None:
+        """Switch a rule; on and watching are refused where it could never work, off always works."""
+        if state in LIVE:
+            with self.db.read() as conn:
+                row = get_rule(conn, name)
+                document = get_version(conn, row.id, row.version).document if row.version is not None else None
+            if document is not None:
+                ensure_ready(self, document)
+        now = self.clock.now()
+        self.writer.do(lambda tx: set_state(tx, name, state, actor=actor, now=now, reason=reason))
+        self.sync()
 
     def take(self, events: Sequence[Event]) -> list[Taken]:
         """Take events in; returns after they, and the runs they started, are on disk."""
@@ -153,3 +198,8 @@ class Engine:
             total += count
             self.runner.wait_for_calls()
         return total
+
+
+def node_name(settings: Settings) -> str:
+    """Return this process's name among those that share the database: stable over restarts on one machine."""
+    return f"{platform.node()}:{settings.home.resolve()}:{settings.port}"

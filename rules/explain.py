@@ -32,7 +32,7 @@ def verdicts(engine: "Engine", conn: Connection, event_id: str, *, language: str
             continue
         rule = _version(engine, conn, row.id, number)
         if rule is not None and event.type in rule.trigger.types:
-            found.append(_verdict(engine, conn, rule, event, state, language))
+            found.append(_verdict(engine, conn, rule, event, state=state, language=language))
     return found
 
 
@@ -56,7 +56,7 @@ def why(
         return _told(row.name, number, event, "off", say("off", language))
     if event.type not in rule.trigger.types:
         return _told(row.name, number, event, "other_event", say("other_event", language, event=event.type))
-    return _verdict(engine, conn, rule, event, state, language)
+    return _verdict(engine, conn, rule, event, state=state, language=language)
 
 
 def near_misses(engine: "Engine", conn: Connection, rule_name: str, *, limit: int = 20) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def near_misses(engine: "Engine", conn: Connection, rule_name: str, *, limit: in
     query = select(events).where(events.c.type.in_(rule.trigger.types)).order_by(events.c.received_at.desc())
     missed = []
     for found in conn.execute(query.limit(limit * 20)):
-        verdict = _verdict(engine, conn, rule, read_event(found), "on", "en")
+        verdict = _verdict(engine, conn, rule, read_event(found), state="on", language="en")
         if verdict["verdict"] in ("stopped", "unknown") and "run" not in verdict:
             missed.append(verdict)
         if len(missed) >= limit:
@@ -104,7 +104,9 @@ def _choose_event(
     return found[0] if found else None
 
 
-def _verdict(engine: "Engine", conn: Connection, rule: Rule, event: Event, state: str, language: str) -> dict[str, Any]:
+def _verdict(
+    engine: "Engine", conn: Connection, rule: Rule, event: Event, *, state: str, language: str
+) -> dict[str, Any]:
     run = next(iter(list_runs(conn, limit=1, rule=rule.name, event=event.id)), None)
     if run is not None:
         return _of_run(rule, event, run, language)
@@ -114,11 +116,11 @@ def _verdict(engine: "Engine", conn: Connection, rule: Rule, event: Event, state
         return _told(rule.name, rule.version, event, "stopped", say("too_deep", language, depth=event.depth))
     verdict, told = explain_condition(engine, conn, rule, event)
     if verdict is True:
-        return _told(rule.name, rule.version, event, "holds", say("holds", language), told)
+        return _told(rule.name, rule.version, event, "holds", say("holds", language), told=told)
     word = "stopped" if verdict is False else "unknown"
     culprit = find_culprit(told)
     sentence = say(word, language, row=say_row(culprit, language) if culprit else "")
-    return _told(rule.name, rule.version, event, word, sentence, told)
+    return _told(rule.name, rule.version, event, word, sentence, told=told)
 
 
 def _of_run(rule: Rule, event: Event, run: dict[str, Any], language: str) -> dict[str, Any]:
@@ -130,7 +132,7 @@ def _of_run(rule: Rule, event: Event, run: dict[str, Any], language: str) -> dic
 
 
 def _told(
-    name: str, version: int | None, event: Event, verdict: str, sentence: str, told: dict[str, Any] | None = None
+    name: str, version: int | None, event: Event, verdict: str, sentence: str, *, told: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     answer = {"rule": name, "version": version, "event": event.id, "verdict": verdict, "sentence": sentence}
     return {**answer, "condition": told} if told else answer

@@ -1,4 +1,4 @@
-"""Which rules an event concerns: an index from the event's own values, so that cost grows with the rules that can match.
+"""Which rules an event concerns: an index, so that cost grows with the rules that can match.
 
 Per event type, a rule is filed under its most selective equality or membership test; only rules found there (and
 those with nothing to file under) are evaluated.

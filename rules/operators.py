@@ -42,7 +42,7 @@ class Operator:
         """Wrap a plugin's `test(value, wanted)`; anything it raises or answers but True and False is "not known"."""
 
         def prepare(wanted: Any, path: str, where: str) -> Test:
-            def run(value: Any, _data: Mapping[str, Any]) -> bool | None:
+            def run(value: Any, data: Mapping[str, Any]) -> bool | None:
                 if value is MISSING or value is None:
                     return None
                 answer = test(value, wanted)
@@ -117,7 +117,7 @@ def _compare(sign: Callable[[Any, Any], bool]) -> Prepare:
     def prepare(wanted: Any, path: str, where: str) -> Test:
         limit, currency = _wanted_number(wanted, where)
 
-        def test(value: Any, _data: Mapping[str, Any]) -> bool | None:
+        def test(value: Any, data: Mapping[str, Any]) -> bool | None:
             if currency is None and type(value) is int:
                 return sign(value, limit)
             number = _comparable(value, currency)
@@ -135,7 +135,7 @@ def _between(wanted: Any, path: str, where: str) -> Test:
     if low > high or currency != other:
         raise RuleError(where, "the first value must not be above the second, and both in one currency")
 
-    def test(value: Any, _data: Mapping[str, Any]) -> bool | None:
+    def test(value: Any, data: Mapping[str, Any]) -> bool | None:
         number = _comparable(value, currency)
         return None if number is None else low <= number <= high
 
@@ -227,7 +227,7 @@ def _any_of(wanted: Any, path: str, where: str) -> Test:
     if all(isinstance(target, str) for target in targets):
         folded = frozenset(targets)
 
-        def test_text(value: Any, _data: Mapping[str, Any]) -> bool | None:
+        def test_text(value: Any, data: Mapping[str, Any]) -> bool | None:
             if isinstance(value, str):
                 return fold(value) in folded
             return (
@@ -238,7 +238,7 @@ def _any_of(wanted: Any, path: str, where: str) -> Test:
 
         return test_text
 
-    def test(value: Any, _data: Mapping[str, Any]) -> bool | None:
+    def test(value: Any, data: Mapping[str, Any]) -> bool | None:
         verdicts = [same_as(value, target) for target in targets]
         return True if True in verdicts else None if None in verdicts else False
 
@@ -255,7 +255,7 @@ def _text(check: Callable[[str, str], bool]) -> Prepare:
             raise RuleError(where, "needs text, or a list of texts")
         folded = tuple(fold(word) for word in words)
 
-        def test(value: Any, _data: Mapping[str, Any]) -> bool | None:
+        def test(value: Any, data: Mapping[str, Any]) -> bool | None:
             if not isinstance(value, str):
                 return None
             text = fold(value)
@@ -274,7 +274,7 @@ def _matches(wanted: Any, path: str, where: str) -> Test:
 
 
 def _empty(wanted: Any, path: str, where: str) -> Test:
-    def test(value: Any, _data: Mapping[str, Any]) -> bool | None:
+    def test(value: Any, data: Mapping[str, Any]) -> bool | None:
         if value is MISSING:
             return None
         return value is None or value in ("", [], {}) or (isinstance(value, str) and not value.strip())
@@ -410,7 +410,7 @@ def _include(need: Callable[[list[bool]], bool]) -> Prepare:
     def prepare(wanted: Any, path: str, where: str) -> Test:
         targets = _targets(wanted if isinstance(wanted, list) else [wanted], where)
 
-        def test(value: Any, _data: Mapping[str, Any]) -> bool | None:
+        def test(value: Any, data: Mapping[str, Any]) -> bool | None:
             if not isinstance(value, (list, tuple)):
                 return None
             return need([any(same_as(item, target) is True for item in value) for target in targets])

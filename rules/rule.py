@@ -30,6 +30,9 @@ OWN_EVENTS = {
 }
 CALLED = "rule.called"
 
+#: Date fields of records that a rule may start from, and whether they come back every year.
+DATES = {"customer.birthday": True, "customer.created_at": False, "order.created_at": False, "order.status_at": False}
+
 _MOST_TEXT = 200_000
 
 
@@ -191,7 +194,8 @@ def _trigger(when: Mapping[str, Any], name: str) -> Trigger:
     if kind == "schedule":
         reworded(lambda: parse_schedule(when["schedule"], when.get("zone", "UTC")))
     if kind == "date":
-        split_path(when["date"], "when.date")
+        if when["date"] not in DATES:
+            raise RuleError("when.date", f"must be one of {', '.join(DATES)}")
         duration_at(when.get("offset"), "when.offset", signed=True)
     return Trigger(kind=kind, types=(OWN_EVENTS[kind],), document=when)
 
@@ -223,7 +227,7 @@ def read_cap(value: Any, path: str) -> Cap | None:
         raise RuleError(path, f"{value!r} is no cap; write it like: once in 365 days, or 200 an hour")
     period = match["period"] if match["period"][0].isdigit() else f"1 {match['period']}"
     duration = duration_at(period, path)
-    if duration is None or duration.fixed.total_seconds() <= 0 and not (duration.months or duration.years):
+    if duration is None or (duration.fixed.total_seconds() <= 0 and not (duration.months or duration.years)):
         raise RuleError(path, "needs a period longer than nothing")
     return Cap(1 if match["once"] else int(match["count"]), duration)
 

@@ -16,7 +16,8 @@ from core.errors import RuleError
 from core.events import Event
 from core.windows import next_open
 from rules.conditions import Condition, FactUse
-from rules.fields import MISSING, getter, walk as walk_path
+from rules.fields import MISSING, getter
+from rules.fields import walk as walk_path
 from rules.operators import read_moment
 from rules.rule import Rule
 from rules.steps import Await, Branch, Do, Each, Jump, RunRule, Sleep, Split, Stop
@@ -327,7 +328,7 @@ def _stored(event: Event) -> dict[str, Any]:
 
 def listening(run: Run, step: Await, port: Port, due: datetime) -> Listening:
     """Return the wait with its wanted values rendered."""
-    values = render({path: value for path, value in step.where}, picture(run, port))
+    values = render(dict(step.where), picture(run, port))
     return Listening(step, tuple((path, values[path]) for path, _ in step.where), due)
 
 

@@ -77,7 +77,7 @@ class Runner:
         self._node = node
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="vitrin-outside")
         self._flying: set[Future[None]] = set()
-        self._random = random.Random()  # noqa: S311 - jitter, nothing secret
+        self._random = random.Random()
 
     # The loop's steps
 

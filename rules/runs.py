@@ -1,6 +1,5 @@
 """Runs as people see them: lists, one with its trace, and what a person may do with it."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -215,11 +214,11 @@ def decide(tx: Tx, run_id: str, *, approve: bool, actor: str, now: datetime) -> 
     record(tx, Entry(actor=actor, action=action, object=f"run:{run_id}", after={"effects": keys}), now)
 
 
-def overdue(conn: Connection, now: datetime) -> Sequence[Row[Any]]:
+def overdue(conn: Connection, now: datetime) -> list[dict[str, Any]]:
     """Return how many runs are due and since when, by rule: the queue's lag."""
     query = (
         select(runs.c.rule, func.count().label("count"), func.min(runs.c.due_at).label("oldest"))
         .where(runs.c.due_at <= now, or_(runs.c.status == "ready", runs.c.status == "waiting"))
         .group_by(runs.c.rule)
     )
-    return conn.execute(query).all()
+    return [dict(row._mapping) for row in conn.execute(query)]

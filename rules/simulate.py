@@ -15,7 +15,8 @@ from core.effects import Effect
 from core.errors import InvalidInput, VitrinError
 from core.events import Event, read_event, text_at
 from core.ids import new_id
-from core.policy.guard import Question, judge as ask
+from core.policy.guard import Question
+from core.policy.guard import judge as ask
 from core.tables import events
 from core.writer import Tx
 from rules.conditions import Always, Condition, FactUse, Group, Row

@@ -194,6 +194,11 @@ class Book:
         self._stamp = 0
         self._lock = threading.RLock()
 
+    @property
+    def stamp(self) -> int:
+        """Number of the last change that this book has taken in."""
+        return self._stamp
+
     def refresh(self, conn: Connection) -> None:
         """Take in what changed since the last look; one small query when nothing did."""
         stamp = read_mark(conn, _STAMP) or 0

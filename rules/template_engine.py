@@ -93,7 +93,7 @@ class Run(RenderContext):
         now = time.thread_time()
         if not self.deadline:
             self.deadline = now + MAX_CPU_S
-        if False:
+        if self.left < 0 or now > self.deadline:
             raise ResourceLimitError("the text takes too much work; shorten its loops or lists", token=None)
         self.look_at = self.left - _LOOK_EVERY
 

@@ -28,9 +28,7 @@ def make_engine(home: Path, *, clock: VirtualClock | None = None, **flags: Any) 
 
 def put_rule(engine: Engine, text: str, state: str = "on") -> None:
     """Publish a rule and switch it."""
-    engine.writer.do(
-        lambda tx: publish(tx, text, engine.book.scope, actor="test", now=engine.clock.now(), state=state)
-    )
+    engine.writer.do(lambda tx: publish(tx, text, engine.book.scope, actor="test", now=engine.clock.now(), state=state))
 
 
 def make_event(engine: Engine, type: str, data: Mapping[str, Any], **more: Any) -> Event:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from core.durations import Duration, add
-from core.effects import Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +46,16 @@ class Answer:
     when: datetime | None = None
 
 
+class Counts(Protocol):
+    """What the guard asks of a ledger."""
+
+    def oldest_of_newest(self, count: int, since: datetime, **where: str | bool | None) -> datetime | None: ...
+
+
 GO = Answer("go")
 
 
-def judge(question: Question, ledger: Ledger) -> Answer:
+def judge(question: Question, ledger: Counts) -> Answer:
     """Answer the question; what was approved is only checked for lateness."""
     if question.valid_for is not None and add(question.due, question.valid_for, question.zone) < question.now:
         return Answer("skip", f"too late: it was due at {question.due:%Y-%m-%d %H:%M} UTC")
@@ -62,7 +68,7 @@ def judge(question: Question, ledger: Ledger) -> Answer:
     return Answer("hold", "the rule asks before it acts") if question.ask else GO
 
 
-def _check_cap(cap: CapRule, question: Question, ledger: Ledger) -> Answer | None:
+def _check_cap(cap: CapRule, question: Question, ledger: Counts) -> Answer | None:
     since = add(question.now, -cap.period, question.zone)
     where = dict(cap.where)
     if cap.count == 0:

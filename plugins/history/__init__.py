@@ -54,7 +54,11 @@ def vitrin_facts() -> list[dict[str, Any]]:
         },
         {
             "name": "history.last",
-            "title": {"en": "When it happened last", "tr": "En son ne zaman oldu", "ru": "Когда это было в последний раз"},
+            "title": {
+                "en": "When it happened last",
+                "tr": "En son ne zaman oldu",
+                "ru": "Когда это было в последний раз",
+            },
             "schema": {"type": ["string", "null"], "format": "date-time"},
             "with": _PARAMS,
             "subject": "event.customer",
@@ -64,7 +68,7 @@ def vitrin_facts() -> list[dict[str, Any]]:
 
 
 def _load(ctx: Any, keys: list[Any], what: str) -> dict[Any, Any]:
-    """Answer from the index on (customer, type, received_at); only what was strictly before the asked moment counts."""
+    """Answer from the index on (customer, type, received_at); only what was before the asked moment counts."""
     answers = {}
     zone = ctx.shop_settings["zone"]
     for key in keys:

@@ -1,4 +1,7 @@
-"""Messages to customers: one action over whatever channels are on. Until a channel takes it, a message stays in the outbox."""
+"""Messages to customers: one action over whatever channels are on.
+
+Until a channel takes it, a message stays in the outbox.
+"""
 
 from typing import Any
 

@@ -2,18 +2,19 @@
 
 from typing import Any
 
-from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from core.cloudevents import CAUSE, DEPTH, Incoming, read_http
-from core.errors import InvalidInput, NotFound, UserError
+from core.errors import InvalidInput, NotFound
 from core.events import Catalogue, Event, find_event, text_at
 from core.ids import new_id
+from core.jsontext import join_path
 from core.listing import EVENT_FILTERS, find_event_ids, list_events
 from core.writer import Tx
 from rules.explain import verdicts
 from rules.intake import Taken
 from web.paging import QUERY, cut, page_schema, read_cursor, write_cursor
-from web.problems import from_error, pick_language
+from web.problems import from_error, make_problem, pick_language, to_pointer
 from web.routes import Call, Reply, Route
 from web.shapes import EVENT, EVENT_RESULT, EVENT_ROW, FILTER, VERDICT, WHOLE, list_of, shape
 
@@ -24,17 +25,17 @@ _ANSWER = {"anyOf": [EVENT_RESULT, _BATCH]}
 def take_events(call: Call) -> Reply:
     """Take in what was sent; the answer leaves after the commit."""
     incoming = _read(call)
-    events = [_to_event(call, item) for item in incoming]
-    single = len(events) == 1 and call.raw.lstrip()[:1] != b"["
-    if single and isinstance(events[0], UserError):
+    single = len(incoming) == 1 and call.raw.lstrip()[:1] != b"["
+    events = [_to_event(call, item, "" if single else f"[{place}]") for place, item in enumerate(incoming)]
+    if single and isinstance(events[0], InvalidInput):
         raise events[0]
     good = [event for event in events if isinstance(event, Event)]
     if not good:
-        raise UnprocessableEntity(f"none of the {len(events)} events can be taken: the first: {_words(events[0])}")
+        return _none_taken([item for item in events if isinstance(item, InvalidInput)])
 
     def work(tx: Tx) -> Reply:
         taken = iter(call.engine.intake.take(tx, good))
-        results = [_refused(item) if isinstance(item, UserError) else _taken(next(taken)) for item in events]
+        results = [_refused(item) if isinstance(item, InvalidInput) else _taken(next(taken)) for item in events]
         _name_duplicates(tx, results, events)
         return Reply(status=202, body=results[0] if single else _summary(results))
 
@@ -57,16 +58,16 @@ def _is_foreign(content_type: str) -> bool:
     return bool(media) and media not in ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-def _to_event(call: Call, item: Incoming | InvalidInput) -> Event | UserError:
+def _to_event(call: Call, item: Incoming | InvalidInput, place: str) -> Event | InvalidInput:
     """Return the event to store, or the error of an event that cannot be taken."""
     if isinstance(item, InvalidInput):
         return item
     try:
         return make_event(call.engine.host.catalogue, item, call.now)
     except NotFound as exc:
-        return InvalidInput("type", exc.message)
+        return InvalidInput(join_path(place, "type"), exc.message)
     except InvalidInput as exc:
-        return exc
+        return InvalidInput(f"{place}.{exc.path}" if place else exc.path, exc.reason)
 
 
 def make_event(catalogue: Catalogue, item: Incoming, now: Any) -> Event:
@@ -94,11 +95,13 @@ def _short(text: str | None) -> str | None:
     return text if text and len(text) <= 500 else None
 
 
-def _words(item: Event | UserError) -> str:
-    return item.message if isinstance(item, UserError) else ""
+def _none_taken(errors: list[InvalidInput]) -> Reply:
+    told = [{"pointer": to_pointer(error.path), "message": error.reason} for error in errors]
+    detail = f"none of the {len(errors)} events can be taken; the first: {errors[0].message}" if errors else "no events"
+    return make_problem(422, "invalid_input", detail, errors=told)
 
 
-def _refused(error: UserError) -> dict[str, Any]:
+def _refused(error: InvalidInput) -> dict[str, Any]:
     body = from_error(error).body
     problem = {name: body[name] for name in ("status", "code", "detail", "errors") if name in body}
     return {"id": None, "external_id": None, "status": "refused", "rules": [], "problem": problem}
@@ -110,7 +113,7 @@ def _taken(taken: Taken) -> dict[str, Any]:
     return {"id": event.id, "external_id": event.external_id, "status": word, "rules": taken.rules, "problem": None}
 
 
-def _name_duplicates(tx: Tx, results: list[dict[str, Any]], events: list[Event | UserError]) -> None:
+def _name_duplicates(tx: Tx, results: list[dict[str, Any]], events: list[Event | InvalidInput]) -> None:
     """Give duplicates the id of the event that was taken first."""
     pairs = [
         (event.source, event.external_id)

@@ -1,11 +1,11 @@
 """Customers: who is who, what is stored, what is told."""
 
 import pytest
+from shop_records import Records
 
 from core.errors import InvalidInput, NotFound
 from core.shop.snapshots import snapshot_customer
 from core.shop.tables import customers, external_ids
-from shop_records import Records
 
 ELIF = {"external_id": "17", "phone": "0532 123 45 67", "email": "Elif@Shop.Example", "name": "Elif", "city": "İzmir"}
 

@@ -1,0 +1,1 @@
+"""The engines behind the queue port: each decides where claimed jobs run."""

@@ -1,0 +1,22 @@
+"""An engine with the webhooks plugin on."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from engines import make_engine
+from webhook_desk import Desk
+
+from core.clock import VirtualClock
+
+#: The moment of the table of forgeries.
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A desk at the moment of the tables of forgeries."""
+    engine = make_engine(tmp_path, clock=VirtualClock(NOW), plugins_on=("webhooks",))
+    yield Desk(engine=engine)
+    engine.close()
