@@ -1,3 +1,5 @@
+# pyright: reportReturnType=false
+# Hooks are specifications: their bodies are their docstrings.
 """The hooks: everything that a plugin can bring. All answer plain dicts, which the host checks as they arrive.
 
 A plugin needs `pluggy.HookimplMarker("vitrin")` and nothing else of ours. Titles are {"en": ..., "tr": ..., "ru": ...};

@@ -209,7 +209,8 @@ class Invoker:
         hosts = brought.manifest.get("permissions", {}).get("hosts")
         hidden = secret_names(brought.manifest.get("settings") or {})
         values = tuple(str(settings[name]) for name in hidden if settings.get(name))
-        return self._http.session(brought.name, account, hosts, allow=self._shop_settings["allow_hosts"], secrets=values)
+        allow = self._shop_settings["allow_hosts"]
+        return self._http.session(brought.name, account, hosts, allow=allow, secrets=values)
 
 
 def subject_of(call: ActionCall) -> dict[str, str | None]:

@@ -27,6 +27,10 @@ NEEDS_POSTGRES = {"postgres_url", "postgres_database"}
 NEVER_RESOLVE = (".invalid", ".test")  # reserved by RFC 6761
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=200, help="how many processes the fault test kills")
+
+
 class NetworkRefused(OSError):
     """A test tried to leave this machine."""
 

@@ -14,6 +14,7 @@ from core.tables import events
 from core.writer import Tx
 from rules.engine import Engine
 
+
 @dataclass(kw_only=True)
 class Desk:
     """Takes deliveries in as the route /hooks/webhooks/ACCOUNT/in does."""
@@ -73,5 +74,3 @@ class Desk:
     def stored(self) -> list[Any]:
         with self.engine.db.read() as conn:
             return list(conn.execute(select(events).order_by(events.c.id)))
-
-

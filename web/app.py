@@ -1,7 +1,6 @@
 """The factory of the web application: the API, incoming webhooks and the endpoints for machines."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import structlog
 from flask import Flask, Response, g, request
@@ -21,7 +20,7 @@ from web.limits import LIMITS, Limits
 from web.machine import Machine
 from web.openapi import make_document
 from web.problems import from_error, pick_language
-from web.routes import Reply, Services
+from web.routes import OPEN, Reply, Services, View
 
 log = structlog.get_logger("vitrin.web")
 
@@ -72,27 +71,25 @@ def create_app(
     _guard(app, engine, hosts)
     _add_api(app, Dispatcher(services, gate, counted, hosts))
     for part in (Machine(services, gate, hosts, checks or {}), Hooks(services, counted, hosts)):
-        for endpoint, address, methods, access, view in part.views():
-            add_view(app, endpoint, address, methods, access, view)
+        for view in part.views():
+            add_view(app, view)
     return app
 
 
-def add_view(
-    app: Flask, endpoint: str, address: str, methods: tuple[str, ...], access: str, view: Callable[..., Any]
-) -> None:
+def add_view(app: Flask, view: View) -> None:
     """Add a view together with what it asks of the caller."""
-    app.extensions[ACCESS][endpoint] = access
-    app.add_url_rule(address, endpoint, view, methods=list(methods), provide_automatic_options=False)
+    app.extensions[ACCESS][view.endpoint] = view.access
+    methods = list(view.methods)
+    app.add_url_rule(view.address, view.endpoint, view.run, methods=methods, provide_automatic_options=False)
 
 
 def _add_api(app: Flask, dispatcher: Dispatcher) -> None:
     document = make_document(ROUTES)
     for route in ROUTES:
         address = BASE + route.path.replace("{", "<part:").replace("}", ">")
-        add_view(app, f"api.{route.name}", address, (route.method,), route.scope, dispatcher.view(route))
-    add_view(
-        app, "api.openapi", f"{BASE}/openapi.json", ("GET",), "open", lambda: write_reply(Reply(body=document))
-    )
+        add_view(app, View(f"api.{route.name}", address, (route.method,), route.scope, dispatcher.view(route)))
+    answer = lambda: write_reply(Reply(body=document))  # noqa: E731 - a view of one expression
+    add_view(app, View("api.openapi", f"{BASE}/openapi.json", ("GET",), OPEN, answer))
 
 
 def _guard(app: Flask, engine: Engine, hosts: Hosts) -> None:

@@ -8,6 +8,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import NotFound as NoSuchPage
 
 from core.answers import find_answer
+from core.errors import InvalidInput, VitrinError
 from core.jsontext import dumps
 from core.schemas import compile_schema
 from core.tokens import Token
@@ -89,9 +90,7 @@ class Dispatcher:
             # Read even where nobody looks at it: too much of it is refused alike everywhere.
             request.get_data(cache=True)
             return None, None, None
-        body, text = read_body(
-            request, media=route.media, required=route.body_required, max_bytes=self._max_bytes
-        )
+        body, text = read_body(request, media=route.media, required=route.body_required, max_bytes=self._max_bytes)
         if text is None and (body is not None or route.body_required):
             language = pick_language(request.headers.get("Accept-Language", ""))
             misfits = compile_schema(dict(route.body), own=True).problems(body, language)
@@ -152,12 +151,20 @@ def _narrow(reply: Reply, only: frozenset[str]) -> Reply:
     return Reply(status=reply.status, headers=reply.headers, body={**reply.body, "data": rows})
 
 
+def _to_json(body: Any) -> bytes:
+    try:
+        return dumps(body)
+    except InvalidInput as exc:
+        # Not the caller's mistake: something was stored that is no plain data.
+        raise VitrinError(f"an answer cannot be written: {exc.message}") from exc
+
+
 def write_reply(reply: Reply) -> Response:
     """Return the Flask response of a reply; a problem names the request that it is about."""
     body = reply.body
     if reply.media == PROBLEM:
         body = {**body, "instance": f"urn:uuid:{g.request_id}", "request_id": g.request_id}
-    raw = body.encode() if isinstance(body, str) else b"" if body is None else dumps(body)
+    raw = body.encode() if isinstance(body, str) else b"" if body is None else _to_json(body)
     response = Response(raw, status=reply.status)
     response.headers.update(reply.headers)
     response.headers["Content-Type"] = reply.media

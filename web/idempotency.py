@@ -1,4 +1,4 @@
-"""Idempotency-Key on POST: the answer is kept in the transaction of the work itself, so a repeat never does it twice."""
+"""Idempotency-Key on POST: the answer is kept in the transaction of the work, so a repeat never does it twice."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Pages of lists: `?limit=&cursor=` in, `{data, next}` out. Cursors are opaque, and refused where they were not ours."""
+"""Pages of lists: `?limit=&cursor=` in, `{data, next}` out. Cursors are opaque; others than ours are refused."""
 
 import base64
 import binascii

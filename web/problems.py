@@ -66,7 +66,7 @@ TITLES: Mapping[str, tuple[str, str, str]] = {
     "not_signed_in": ("A valid API token is needed", "Geçerli bir API anahtarı gerekli", "Нужен действующий API-токен"),
     "not_allowed": ("This is not allowed", "Buna izin yok", "Это не разрешено"),
     "not_found": ("There is no such thing", "Böyle bir şey yok", "Ничего не найдено"),
-    "method_not_allowed": ("This address has no such method", "Bu adreste böyle bir yöntem yok", "Метод не поддерживается"),
+    "method_not_allowed": ("This address has no such method", "Böyle bir yöntem yok", "Метод не поддерживается"),
     "too_slow": ("The request came too slowly", "İstek çok yavaş geldi", "Запрос пришёл слишком медленно"),
     "conflict": ("This conflicts with what is there", "Mevcut durumla çelişiyor", "Противоречит текущему состоянию"),
     "length_required": ("The length of the body is missing", "Gövde uzunluğu eksik", "Не указана длина тела"),
@@ -111,8 +111,8 @@ def title_of(code: str, language: str) -> str:
 def make_problem(status: int, code: str, detail: str, language: str = "en", **more: Any) -> Reply:
     """Return the answer for one problem; `more` are further members, and `headers`."""
     headers = more.pop("headers", {})
-    body = {"type": f"{_TYPE}{code}", "title": title_of(code, language), "status": status, "detail": detail, "code": code}
-    return Reply(status=status, body={**body, **more}, headers=headers, media=PROBLEM)
+    told = {"type": f"{_TYPE}{code}", "title": title_of(code, language), "status": status}
+    return Reply(status=status, body={**told, "detail": detail, "code": code, **more}, headers=headers, media=PROBLEM)
 
 
 def from_error(exc: Exception, language: str = "en") -> Reply:
@@ -122,7 +122,7 @@ def from_error(exc: Exception, language: str = "en") -> Reply:
     if isinstance(exc, RecursionError):
         return make_problem(400, "bad_request", "the data is nested too deeply; send flatter data", language)
     if not isinstance(exc, VitrinError):
-        detail = "the error was recorded under the request id below; nothing was half done"
+        detail = "the error was recorded under the request id below; tell it to whoever runs this engine"
         return make_problem(500, "error", detail, language)
     status = next((status for kind, status in STATUS if isinstance(exc, kind)), 500)
     more: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from werkzeug.exceptions import BadRequest, RequestURITooLarge, UnsupportedMedia
 from core.errors import InvalidInput
 from core.jsontext import loads
 from core.schemas import compile_schema
-from web.routes import JSON, YAML
+from web.routes import YAML
 
 #: Bytes of an address with its parameters.
 _LONGEST_ADDRESS = 16 * 1024

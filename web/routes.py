@@ -40,6 +40,17 @@ class Reply:
     once: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """A Flask view beside the API, with what it asks of the caller."""
+
+    endpoint: str
+    address: str
+    methods: tuple[str, ...]
+    access: str
+    run: Callable[..., Any]
+
+
 class Keeper(Protocol):
     """Keeps the answer to a call that brought an Idempotency-Key."""
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of what the API takes and answers: the document is made from them, and tests hold the answers to them."""
+"""JSON Schemas of what the API takes and answers: the OpenAPI document is made from them."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, select
 
 from core.errors import Conflict, InvalidInput
-from core.shop.rows import chunks, insert_all
+from core.shop.rows import chunks, equals, insert_all
 from core.shop.tables import external_ids as table
 from core.shop.wanted import join, read_code
 from core.shop.work import Work
@@ -39,7 +39,7 @@ def find_ours(conn: Connection, kind: str, wanted: Iterable[tuple[str, str]]) ->
     found: dict[tuple[str, str], str] = {}
     for system, externals in by_system.items():
         for part in chunks(externals):
-            chosen = and_(table.c.system == system, table.c.kind == kind, table.c.external_id.in_(part))
+            chosen = and_(equals(table.c.system, system), table.c.kind == kind, table.c.external_id.in_(part))
             for external, ours in conn.execute(select(table.c.external_id, table.c.object).where(chosen)):
                 found[system, external] = ours
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
-from core.shop.rows import chunks
+from core.shop.rows import chunks, equals
 from core.shop.tables import order_lines, orders, payments, places, products, statuses, stock, tags, variants
 from core.shop.wanted import show_quantity
 
@@ -35,7 +35,7 @@ def find_last_bought(
     joined = orders.join(order_lines, order_lines.c.order == orders.c.id)
     joined = joined.outerjoin(variants, order_lines.c.variant == variants.c.id)
     joined = joined.outerjoin(products, variants.c.product == products.c.id)
-    named = [columns[name] == value for name, value in (words or {}).items()]
+    named = [equals(columns[name], value) for name, value in (words or {}).items()]
     bought: dict[str, list[datetime]] = {}
     for part in chunks(customer for customer, _ in asked):
         wanted = select(orders.c.customer, orders.c.created_at).select_from(joined).where(_bought_by(part), *named)
@@ -96,7 +96,7 @@ def find_available(
     joined = stock.join(variants, stock.c.variant == variants.c.id).join(places, stock.c.place == places.c.code)
     for part in chunks(skus):
         wanted = select(variants.c.sku, free, changed).select_from(joined).where(variants.c.sku.in_(part))
-        wanted = wanted if place is None else wanted.where(stock.c.place == place)
+        wanted = wanted if place is None else wanted.where(equals(stock.c.place, place))
         for sku, units, at in conn.execute(wanted.group_by(variants.c.sku)):
             found[sku] = show_quantity(int(units)), at
     return found

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, literal, select, union_all
 
 from core.errors import NotFound
 from core.shop.external_ids import find_ours
-from core.shop.rows import Row, chunks, rows_in
+from core.shop.rows import Row, chunks, equals, rows_in
 from core.shop.tables import customer_links, customer_merges, customers, external_ids
 
 
@@ -106,7 +106,7 @@ def find_customer_ids(conn: Connection, references: Iterable[str], *, system: st
 def _lookup(references: list[str], system: str | None) -> Any:
     outside = and_(external_ids.c.kind == "customer", external_ids.c.external_id.in_(references))
     if system is not None:
-        outside = and_(outside, external_ids.c.system == system)
+        outside = and_(outside, equals(external_ids.c.system, system))
     own, merged = customers.c.id, customer_merges.c.dropped
     return union_all(
         select(own, own, literal(0)).where(own.in_(references)),

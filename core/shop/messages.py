@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 from core.errors import Conflict, NotFound
 from core.ids import new_id
 from core.shop.identity import find_customer_id
-from core.shop.rows import Row, insert_missing, row_of
+from core.shop.rows import Row, equals, insert_missing, matches, row_of
 from core.shop.snapshots import Snapshot, known, snapshot_customers
 from core.shop.tables import messages
 from core.shop.wanted import optional, read_all, read_body, read_choice, read_code, read_object, read_text
@@ -105,7 +105,7 @@ def get_message(conn: Connection, message: str) -> Snapshot:
 
 def find_message_id(conn: Connection, *, channel: str, external_id: str) -> str | None:
     """Return our id for the provider's, as receipts and bounces name it."""
-    chosen = (messages.c.channel == channel, messages.c.external_id == external_id)
+    chosen = (equals(messages.c.channel, channel), equals(messages.c.external_id, external_id))
     return conn.execute(select(messages.c.id).where(*chosen)).scalars().first()
 
 
@@ -119,6 +119,6 @@ def find_messages(
 ) -> list[Snapshot]:
     """Return messages that match, the newest first."""
     chosen = {"customer": customer, "status": status, "rule": rule}
-    wanted = select(messages).where(*(messages.c[name] == value for name, value in chosen.items() if value is not None))
+    wanted = select(messages).where(*matches(messages, chosen))
     wanted = wanted.order_by(messages.c.created_at.desc(), messages.c.id.desc()).limit(limit)
     return [show_message(dict(row)) for row in conn.execute(wanted).mappings()]

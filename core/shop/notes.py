@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 
 from core.errors import Conflict, NotFound
 from core.ids import new_id
-from core.shop.rows import insert_missing, row_of
+from core.shop.rows import equals, insert_missing, row_of
 from core.shop.snapshots import known
 from core.shop.tables import notes
 from core.shop.wanted import optional, read_body, read_code, read_title
@@ -36,14 +36,14 @@ def add_note(
 
 def delete_note(work: Work, note: str) -> Change:
     """Take a note back, as undo does; one that is gone already changes nothing."""
-    if work.conn.execute(notes.delete().where(notes.c.id == note)).rowcount == 0:
+    if work.conn.execute(notes.delete().where(equals(notes.c.id, note))).rowcount == 0:
         return Change(id=note)
     return Change(id=note, changes={"note": {"from": note, "to": None}})
 
 
 def find_notes(conn: Connection, kind: str, owner: str, *, limit: int = 100) -> list[dict[str, Any]]:
     """Return the notes of one record, the newest first."""
-    chosen = select(notes).where(notes.c.kind == kind, notes.c.object == owner)
+    chosen = select(notes).where(notes.c.kind == kind, equals(notes.c.object, owner))
     rows = conn.execute(chosen.order_by(notes.c.at.desc(), notes.c.id.desc()).limit(limit)).mappings()
     return [known({name: row[name] for name in ("id", "text", "author", "at")}) for row in rows]
 

@@ -12,7 +12,7 @@ from core.money import read_currency
 from core.shop.customers import find_or_stub, upsert_customer
 from core.shop.external_ids import find_our_id, link, read_external
 from core.shop.order_lines import read_lines, show_lines, store_lines
-from core.shop.rows import Row, insert_all, next_number, row_of, rows_in, update_by_id
+from core.shop.rows import Row, contains_text, equals, insert_all, matches, next_number, row_of, rows_in, update_by_id
 from core.shop.snapshots import order_data, show_money
 from core.shop.staff import find_staff_id
 from core.shop.statuses import FIRST, check_requirements, check_transition, load_statuses
@@ -287,11 +287,11 @@ def sum_paid(work: Work, order: str) -> None:
 
 def find_order_id(conn: Connection, reference: str, *, system: str | None = None) -> str | None:
     """Return our id for an id of ours or of another system; without `system` only when no two orders share it."""
-    if conn.execute(select(orders.c.id).where(orders.c.id == reference)).first() is not None:
+    if conn.execute(select(orders.c.id).where(equals(orders.c.id, reference))).first() is not None:
         return reference
-    chosen = and_(external_ids.c.kind == "order", external_ids.c.external_id == reference)
+    chosen = and_(external_ids.c.kind == "order", equals(external_ids.c.external_id, reference))
     if system is not None:
-        chosen = and_(chosen, external_ids.c.system == system)
+        chosen = and_(chosen, equals(external_ids.c.system, system))
     found = set(conn.execute(select(external_ids.c.object).where(chosen)).scalars())
     return found.pop() if len(found) == 1 else None
 
@@ -315,11 +315,9 @@ def find_orders(
 ) -> list[str]:
     """Return the ids of orders that match, the newest first; read them with `snapshot_orders`."""
     chosen = {"status": status, "customer": customer}
-    wanted = select(orders.c.id).where(
-        *(orders.c[name] == value for name, value in chosen.items() if value is not None)
-    )
+    wanted = select(orders.c.id).where(*matches(orders, chosen))
     if text is not None:
-        wanted = wanted.where(or_(orders.c.number.contains(text, autoescape=True), orders.c.id == text))
+        wanted = wanted.where(or_(contains_text(orders.c.number, text), equals(orders.c.id, text)))
     if before is not None:
         wanted = wanted.where(orders.c.created_at < before)
     return list(conn.execute(wanted.order_by(orders.c.created_at.desc(), orders.c.id.desc()).limit(limit)).scalars())

@@ -9,7 +9,7 @@ from core.errors import Conflict, InvalidInput, NotFound
 from core.ids import new_id
 from core.shop.external_ids import find_our_id, link, read_external
 from core.shop.prices import set_price
-from core.shop.rows import Row, contains, insert_all, row_of, rows_in, update_by_id
+from core.shop.rows import Row, contains, equals, insert_all, row_of, rows_in, update_by_id
 from core.shop.snapshots import snapshot_products
 from core.shop.tables import order_lines, products, variants
 from core.shop.tags import delete_tag, find_tags, insert_tags
@@ -195,5 +195,5 @@ def find_products(
     if text is not None:
         wanted = wanted.where(contains(products.c.search, text))
     if category is not None:
-        wanted = wanted.where(products.c.category == category)
+        wanted = wanted.where(equals(products.c.category, category))
     return list(conn.execute(wanted.order_by(products.c.name, products.c.id).limit(limit)).scalars())

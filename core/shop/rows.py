@@ -1,9 +1,10 @@
 """A few statements that every writer of the shop needs, the same on both databases."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, false, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import Conflict
@@ -11,12 +12,21 @@ from core.text import fold
 
 _CHUNK = 1_000
 
+_HALVES = re.compile("[\ud800-\udfff]")
+
 Row = dict[str, Any]
 
 
+def is_storable(value: Any) -> bool:
+    """Say whether both databases could hold the value: text without NUL and without half surrogate pairs."""
+    if not isinstance(value, str) or (value.isascii() and "\0" not in value):
+        return True
+    return "\0" not in value and not _HALVES.search(value)
+
+
 def chunks(values: Iterable[Any], size: int = _CHUNK) -> Iterator[list[Any]]:
-    """Yield distinct values in lists that fit into one statement."""
-    distinct = list(dict.fromkeys(values))
+    """Yield distinct values in lists that fit into one statement; texts that nothing stored can equal are left out."""
+    distinct = [value for value in dict.fromkeys(values) if is_storable(value)]
     for start in range(0, len(distinct), size):
         yield distinct[start : start + size]
 
@@ -63,9 +73,24 @@ def update_by_id(conn: Connection, table: Table, rows: Sequence[Row], columns: I
     conn.execute(statement, values if len(values) > 1 else values[0])
 
 
+def equals(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    """Return the test that a column has the value, which for what cannot be stored is never."""
+    return column == value if is_storable(value) else false()
+
+
+def matches(table: Table, chosen: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """Return the tests that the named columns have these values; None stands for any."""
+    return [equals(table.c[name], value) for name, value in chosen.items() if value is not None]
+
+
+def contains_text(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    """Return the test that a column holds the text as it is, whatever signs of LIKE it has."""
+    return column.contains(text, autoescape=True) if is_storable(text) else false()
+
+
 def contains(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
     """Return the test that a folded search column holds the text, whatever signs of LIKE it has."""
-    return column.contains(fold(text), autoescape=True)
+    return contains_text(column, fold(text)) if is_storable(text) else false()
 
 
 def next_number(conn: Connection, counters: Table, name: str) -> int:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, or_, select
 from core.errors import Conflict, InvalidInput
 from core.ids import new_id
 from core.shop.external_ids import find_our_id, link, read_external
-from core.shop.rows import Row, insert_all, row_of, rows_in, update_by_id
+from core.shop.rows import Row, equals, insert_all, row_of, rows_in, update_by_id
 from core.shop.snapshots import Snapshot, known
 from core.shop.tables import staff
 from core.shop.wanted import (
@@ -89,7 +89,9 @@ def _start(work: Work) -> Row:
 
 def find_staff_id(conn: Connection, reference: str) -> str | None:
     """Return our id for an id, an e-mail address or an id of another system."""
-    ours = conn.execute(select(staff.c.id).where(or_(staff.c.id == reference, staff.c.email == reference.lower())))
+    ours = conn.execute(
+        select(staff.c.id).where(or_(equals(staff.c.id, reference), equals(staff.c.email, reference.lower())))
+    )
     return ours.scalars().first()
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, select
 from core.errors import Conflict, InvalidInput, NotFound
 from core.ids import new_id
 from core.shop.prices import get_variant
-from core.shop.rows import Row, chunks, insert_missing, row_of
+from core.shop.rows import Row, chunks, equals, insert_missing, row_of
 from core.shop.snapshots import snapshot_variants
 from core.shop.tables import places, reservations, stock
 from core.shop.wanted import (
@@ -209,7 +209,7 @@ def find_stock(conn: Connection, ids: Iterable[str], *, place: str | None = None
     found: dict[str, list[dict[str, Any]]] = {}
     for part in chunks(ids):
         wanted = select(stock).where(stock.c.variant.in_(part)).order_by(stock.c.place)
-        for row in conn.execute(wanted if place is None else wanted.where(stock.c.place == place)).mappings():
+        for row in conn.execute(wanted if place is None else wanted.where(equals(stock.c.place, place))).mappings():
             level = {name: show_quantity(row[name]) for name in ("on_hand", "reserved")}
             level["available"] = show_quantity(row["on_hand"] - row["reserved"])
             found.setdefault(row["variant"], []).append({"place": row["place"]} | level)

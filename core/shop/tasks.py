@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from core.errors import Conflict, NotFound
 from core.ids import new_id
 from core.shop.customers import find_or_stub
-from core.shop.rows import Row, insert_missing, row_of, rows_in
+from core.shop.rows import Row, insert_missing, matches, row_of, rows_in
 from core.shop.snapshots import Snapshot, known, order_data, snapshot_customers
 from core.shop.staff import find_staff_id
 from core.shop.tables import tasks
@@ -158,7 +158,7 @@ def find_tasks(
 ) -> list[Snapshot]:
     """Return tasks that match, those due first in front."""
     chosen = {"status": status, "assignee": assignee, "customer": customer, "order": order}
-    wanted = select(tasks).where(*(tasks.c[name] == value for name, value in chosen.items() if value is not None))
+    wanted = select(tasks).where(*matches(tasks, chosen))
     wanted = wanted.order_by(tasks.c.due.is_(None), tasks.c.due, tasks.c.id).limit(limit)
     return [show_task(dict(row)) for row in conn.execute(wanted).mappings()]
 

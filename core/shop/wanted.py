@@ -13,6 +13,7 @@ import phonenumbers
 from core.errors import InvalidInput
 from core.jsontext import check_plain
 from core.money import Money
+from core.shop.rows import is_storable
 
 #: Longest texts that are kept: names and codes, and bodies of notes and messages.
 SHORT, LONG = 1_000, 100_000
@@ -58,10 +59,8 @@ def read_text(value: Any, path: str, *, limit: int = SHORT) -> str:
         raise InvalidInput(path, f"has {len(value)} characters; at most {limit} are kept")
     if "\0" in value:
         raise InvalidInput(path, "holds the character NUL, which databases cannot keep; remove it")
-    try:
-        value.encode()
-    except UnicodeEncodeError as exc:
-        raise InvalidInput(path, "holds half of a surrogate pair, which is not text; send whole characters") from exc
+    if not is_storable(value):
+        raise InvalidInput(path, "holds half of a surrogate pair, which is not text; send whole characters")
     return value
 
 

@@ -73,6 +73,8 @@ def _to_event(call: Call, item: Incoming | InvalidInput, place: str) -> Event | 
 def make_event(catalogue: Catalogue, item: Incoming, now: Any) -> Event:
     """Return the event of what a sender told; raise NotFound for its type, InvalidInput for its data."""
     kind = catalogue.check(item.type, item.data)
+    if kind.plugin == "engine":
+        raise InvalidInput("type", f"{item.type} is told by the engine alone; start the rule by its webhook or form")
     depth = item.extensions.get(DEPTH, 0)
     cause = item.extensions.get(CAUSE)
     return Event(

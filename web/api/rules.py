@@ -20,7 +20,11 @@ from web.shapes import RULE, RULE_ROW, TEXT
 #: How a rule may be called; the same pattern as in the rule document.
 _NAME = re.compile(rule_schema()["properties"]["rule"]["pattern"])
 #: The body is a rule document, right or not yet: the checks of the draft say what is wrong with it.
-DOCUMENT = {"type": "object", "required": ["rule"], "properties": {"rule": {"type": "string", "pattern": _NAME.pattern}}}
+DOCUMENT = {
+    "type": "object",
+    "required": ["rule"],
+    "properties": {"rule": {"type": "string", "pattern": _NAME.pattern}},
+}
 _SORTS = ("name", "-name", "state", "-state", "changed_at", "-changed_at")
 
 

@@ -7,6 +7,7 @@ from core.errors import Conflict, RuleError, UserError
 from core.writer import Tx
 from rules.simulate import simulate
 from rules.store import get_rule, publish, restore, set_state
+from rules.triggers import start_by_hand
 from web.api.rules import check_unchanged, live_text, problems_of, reply_with
 from web.problems import from_error
 from web.routes import Call, Reply, Route
@@ -101,6 +102,17 @@ def try_rule(call: Call) -> Reply:
     return Reply(body=call.shown(told))
 
 
+def start_rule(call: Call) -> Reply:
+    """Start a rule that is started by hand, with its form filled in."""
+
+    def work(tx: Tx) -> Reply:
+        form_, records = call.fields.get("form", {}), call.fields.get("records", [])
+        started = start_by_hand(call.engine, tx, call.names["name"], form_, records, actor=call.actor)
+        return Reply(status=202, body={"events": [event.id for event in started]})
+
+    return call.write(work)
+
+
 def _last(call: Call) -> int:
     return call.fields.get("last", 50)
 
@@ -133,9 +145,7 @@ def _told(exc: Exception) -> dict[str, Any]:
 
 
 _REASON = form({}, {"reason": REASON})
-_SIMULATION = shape(
-    rule=TEXT, events=WHOLE, counts={"type": "object"}, funnel=list_of(OBJECT), results=list_of(OBJECT)
-)
+_SIMULATION = shape(rule=TEXT, events=WHOLE, counts={"type": "object"}, funnel=list_of(OBJECT), results=list_of(OBJECT))
 _EVENT = form(
     {"type": ID, "data": {"type": "object"}},
     {"key": {"type": "string", "maxLength": 255}, "customer": {"type": "string", "maxLength": 255}},
@@ -174,6 +184,15 @@ ROUTES = (
         scope="rules:read",
         answers={200: _SIMULATION},
         limit="test",
+        headers=(),
+    ),
+    _one(
+        "start",
+        start_rule,
+        "Start a rule by hand, with its form filled in, once or for each record",
+        form({}, {"form": OBJECT, "records": {"type": "array", "items": ID, "maxItems": 500}}),
+        scope="events:write",
+        answers={202: shape(events=list_of(TEXT))},
         headers=(),
     ),
     Route(

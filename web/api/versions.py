@@ -17,7 +17,10 @@ from web.shapes import DRY_RUN, FINDING, FLAG, ITEM_PROBLEM, MAYBE, TEXT, VERSIO
 
 _WHICH = {"type": "string", "pattern": "^([1-9][0-9]{0,6}|draft|live)$"}
 _IMPORTED = shape(
-    name=MAYBE, result={"enum": ["created", "changed", "same", "refused"]}, problems=list_of(FINDING), problem=ITEM_PROBLEM
+    name=MAYBE,
+    result={"enum": ["created", "changed", "same", "refused"]},
+    problems=list_of(FINDING),
+    problem=ITEM_PROBLEM,
 )
 
 

@@ -18,7 +18,8 @@ def say(records: Records, granted: bool, at=None, purpose: str = "sms"):
 
 
 def ask(records: Records, purpose: str = "sms"):
-    return records.read(lambda conn: find_consent(conn, records.do(lambda shop: shop.find_customer("17")), purpose))
+    customer = records.do(lambda shop: shop.open_customer("17"))
+    return records.read(lambda conn: find_consent(conn, customer, purpose))
 
 
 def test_latest_word_counts(records):

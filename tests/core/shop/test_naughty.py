@@ -6,7 +6,7 @@ import pytest
 from shared_files import vectors
 from shop_records import NOON, Records
 
-from core.errors import UserError
+from core.errors import InvalidInput, UserError
 from core.shop.customers import read_customer
 from core.shop.history import find_last_bought
 from core.shop.identity import find_customer_ids
@@ -26,12 +26,7 @@ def text_of(row: dict[str, Any]) -> str:
     if "repeat" in row:
         part, times = row["repeat"]
         return part * times
-    value = row["value"]
-    return (
-        "".join(part if isinstance(part, str) else part[0] * part[1] for part in value)
-        if isinstance(value, list)
-        else value
-    )
+    return row["value"]
 
 
 def is_storable(text: str) -> bool:
@@ -43,7 +38,6 @@ def try_to(records: Records, write) -> str | None:
     try:
         return records.do(write).id
     except UserError as refused:
-        assert refused.message.isprintable() or "\n" not in refused.message
         refused.message.encode()
         return None
 
@@ -133,10 +127,12 @@ WILD: list[Any] = [
 
 
 @pytest.mark.parametrize("reader", [read_phone, read_email, read_moment, read_quantity])
-def test_wild_values_are_refused_in_words(reader):
+def test_wild_values_are_refused_by_path(reader):
+    refusals = set()
     for value in WILD:
         options = {"region": "TR"} if reader is read_phone else {}
         try:
             reader(value, "field", **options)
-        except UserError as refused:
-            assert refused.message.startswith("field: ")
+        except InvalidInput as refused:
+            refusals.add(refused.path)
+    assert refusals == {"field"}

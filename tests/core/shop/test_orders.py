@@ -199,7 +199,7 @@ def test_number_of_statements_does_not_grow(records):
     for number in range(12):
         wanted = ORDER | {"external_id": str(number), "number": str(number)}
         store(records, wanted | {"customer": {"external_id": str(number)}}, quiet=True)
-    ids = records.read(lambda conn: find_orders(conn))
+    ids = records.read(find_orders)
     sent = {}
     for many in (1, 12):
         with records.statements() as sent[many], records.db.read() as conn:
