@@ -15,7 +15,7 @@ EFFECT_FILTERS = ("object", "rule", "run", "event", "customer", "kind", "state",
 
 def list_events(
     conn: Connection, where: Mapping[str, str | None], *, limit: int, before: str | None = None
-) -> list[Row[Any]]:
+) -> list[dict[str, Any]]:
     """Return events without their data, the newest first."""
     query = select(*(column for column in events.c if column.name != "data")).order_by(events.c.id.desc())
     for name in EVENT_FILTERS:
@@ -23,7 +23,7 @@ def list_events(
             query = query.where(events.c[name] == where[name])
     if before is not None:
         query = query.where(events.c.id < before)
-    return list(conn.execute(query.limit(limit)))
+    return [_plain(row) for row in conn.execute(query.limit(limit))]
 
 
 def find_event_ids(conn: Connection, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -43,7 +43,7 @@ def page_effects(
     *,
     limit: int,
     before: tuple[datetime, str] | None = None,
-) -> list[Row[Any]]:
+) -> list[dict[str, Any]]:
     """Return rows of the ledger, the newest first; `before` is time and id of the last row of the page before."""
     query = select(effects).order_by(effects.c.at.desc(), effects.c.id.desc())
     for name in EFFECT_FILTERS:
@@ -52,4 +52,9 @@ def page_effects(
     if before is not None:
         at, effect_id = before
         query = query.where(or_(effects.c.at < at, and_(effects.c.at == at, effects.c.id < effect_id)))
-    return list(conn.execute(query.limit(limit)))
+    return [_plain(row) for row in conn.execute(query.limit(limit))]
+
+
+def _plain(row: Row[Any]) -> dict[str, Any]:
+    """Return a row under plain names: those of columns that SQL would quote are no plain text."""
+    return {str(name): value for name, value in row._mapping.items()}

@@ -79,7 +79,8 @@ class Engine:
         )
         self.book = Book()
         self.ready = threading.Event()
-        self.intake = Intake(self.book, self.clock, self.zone, depth_limit=settings.depth_limit, hint=self.ready.set)
+        told = {"zone": settings.zone, "currency": settings.currency, "language": settings.language}
+        self.intake = Intake(self.book, self.clock, told, depth_limit=settings.depth_limit, hint=self.ready.set)
         self.runner = Runner(
             self.db,
             self.writer,

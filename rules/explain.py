@@ -144,6 +144,6 @@ def explain_condition(
     """Evaluate a rule's condition on a stored event, as of the moment it was taken in; reads only."""
     port = EnginePort(Tx(conn), engine.invoker, engine.intake, engine.clock, None)
     run = Run(id="", rule=rule, event=event, key=event.key, at=event.received_at)
-    data = event_picture(event, event.received_at.astimezone(engine.zone))
+    data = event_picture(event, event.received_at.astimezone(engine.zone), port.shop)
     verdict = judge(rule.condition, run, port, data)
     return verdict, rule.condition.explain(data)

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -55,10 +55,18 @@ class Intake:
     """Stores events, starts the runs they call for, and wakes the runs that wait for them."""
 
     def __init__(
-        self, book: Book, clock: Clock, zone: ZoneInfo, *, depth_limit: int = 10, hint: Callable[[], None] | None = None
+        self,
+        book: Book,
+        clock: Clock,
+        shop: Mapping[str, str],
+        *,
+        depth_limit: int = 10,
+        hint: Callable[[], None] | None = None,
     ) -> None:
+        """`shop` tells zone, currency and language, as rules may read them."""
         self.book = book
-        self.zone = zone
+        self.shop = dict(shop)
+        self.zone = ZoneInfo(shop["zone"])
         self.cache = EventCache()
         self._clock = clock
         self._depth_limit = depth_limit
@@ -86,7 +94,7 @@ class Intake:
         event = item.event
         if not self.book.matcher.listens(event.type):
             return
-        data = event_picture(event, self._clock.now().astimezone(self.zone))
+        data = event_picture(event, self._clock.now().astimezone(self.zone), self.shop)
         for rule in self.book.match(event.type, data):
             row = new_run(rule, event, watching=rule.id in self.book.watching)
             if rule.mode.run != "parallel":
@@ -149,9 +157,9 @@ def _portions(items: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
         yield items[start : start + size]
 
 
-def event_picture(event: Event, now: datetime) -> dict[str, Any]:
+def event_picture(event: Event, now: datetime, shop: Mapping[str, Any]) -> dict[str, Any]:
     """Return what conditions may read of an event before its run exists."""
-    return {**event.data, "event": event_fields(event), "now": now, "facts": {}, "steps": {}}
+    return {**event.data, "event": event_fields(event), "shop": shop, "now": now, "facts": {}, "steps": {}}
 
 
 def new_run(rule: Rule, event: Event, *, watching: bool) -> dict[str, Any]:

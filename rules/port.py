@@ -62,6 +62,7 @@ class EnginePort:
     def __init__(self, tx: Tx, host: Capabilities, intake: Intake, clock: Clock, paused: PauseAll | None) -> None:
         self.tx = tx
         self.zone: ZoneInfo = intake.zone
+        self.shop = intake.shop
         self.ledger = Ledger(tx.conn)
         self._host = host
         self._intake = intake

@@ -19,9 +19,11 @@ from rules.conditions import Condition, FactUse
 from rules.fields import MISSING, getter
 from rules.fields import walk as walk_path
 from rules.operators import read_moment
+from rules.plain import PlainData, plain
 from rules.rule import Rule
-from rules.steps import Await, Branch, Do, Each, Jump, RunRule, Sleep, Split, Stop
+from rules.steps import Await, Branch, Do, Each, Jump, RunRule, Sleep, Split, Stop, templates_in
 from rules.templates import Template, resolve_value
+from rules.words import LANGUAGES
 
 #: More steps than this in one go means a loop that does not end.
 _MOST_STEPS = 20_000
@@ -123,6 +125,8 @@ class Port(Protocol):
     """What a walk asks of the world."""
 
     zone: ZoneInfo
+    #: The shop's zone, currency and language, as rules may read them.
+    shop: Mapping[str, Any]
 
     def now(self) -> datetime: ...
 
@@ -154,6 +158,7 @@ def picture(run: Run, port: Port, data: Mapping[str, Any] | None = None) -> dict
         "event": event_fields(run.event),
         "steps": run.vars.get("steps", {}),
         **run.vars.get("item", {}),
+        "shop": port.shop,
         "now": port.now().astimezone(port.zone),
         "facts": {},
     }
@@ -406,13 +411,26 @@ _STEPS: dict[type, Any] = {
 
 
 def render(value: Any, data: Mapping[str, Any]) -> Any:
-    """Return compiled values with their templates filled in; a lone {{ field }} keeps its type."""
+    """Return compiled values with their templates filled in; a lone {{ field }} keeps its type.
+
+    Texts are written in the customer's language where it is known, else in the shop's.
+    """
+    if not templates_in(value):
+        return value
+    customer, shop = data.get("customer"), data.get("shop", {})
+    language = customer.get("language") if isinstance(customer, Mapping) else None
+    given = {"zone": data["now"].tzinfo, "currency": shop.get("currency")}
+    given["language"] = language if language in LANGUAGES else shop.get("language", "en")
+    return _fill(value, plain(data), given)
+
+
+def _fill(value: Any, data: PlainData, given: dict[str, Any]) -> Any:
     if isinstance(value, Template):
-        return resolve_value(value, data, zone=data["now"].tzinfo)
+        return resolve_value(value, data, **given)
     if isinstance(value, Mapping):
-        return {key: render(item, data) for key, item in value.items()}
+        return {key: _fill(item, data, given) for key, item in value.items()}
     if isinstance(value, list):
-        return [render(item, data) for item in value]
+        return [_fill(item, data, given) for item in value]
     return value
 
 
@@ -425,7 +443,13 @@ def event_matches(wait: Listening, event: Event, run: Run, port: Port) -> bool:
     condition = wait.step.condition
     if condition is None:
         return True
-    whole = {**data, "now": port.now().astimezone(port.zone), "facts": {}, "steps": run.vars.get("steps", {})}
+    whole = {
+        **data,
+        "shop": port.shop,
+        "now": port.now().astimezone(port.zone),
+        "facts": {},
+        "steps": run.vars.get("steps", {}),
+    }
     return condition.test(whole) is True
 
 

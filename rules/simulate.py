@@ -93,6 +93,7 @@ class RecordingPort:
 
     def __init__(self, engine: "Engine", conn: Connection, clock: VirtualClock) -> None:
         self.zone = engine.zone
+        self.shop = engine.intake.shop
         self.ledger = _Recorded()
         self.done: dict[str, list[dict[str, Any]]] = {}
         self._engine = engine
@@ -247,7 +248,7 @@ def _key(rule: Rule, event: Event) -> str | None:
 def _step(engine: "Engine", run: Run, port: RecordingPort, result: _Result) -> datetime | None:
     """Walk a run as far as it goes now; return when it goes on, or None where it ends or still waits."""
     if not run.vars.get("checked"):
-        data = event_picture(run.event, port.now().astimezone(port.zone))
+        data = event_picture(run.event, port.now().astimezone(port.zone), port.shop)
         verdict = judge(run.rule.condition, run, port, data)
         result.told = run.rule.condition.explain(data)
         run.vars["checked"] = True
@@ -277,7 +278,7 @@ def _funnel(engine: "Engine", conn: Connection, rule: Rule, chosen: Sequence[Eve
     port = RecordingPort(engine, conn, VirtualClock(engine.clock.now()))
     for event in chosen:
         run = Run(id="", rule=rule, event=event, key=event.key, at=event.received_at)
-        data = event_picture(event, event.received_at.astimezone(engine.zone))
+        data = event_picture(event, event.received_at.astimezone(engine.zone), port.shop)
         for row, (_, _, condition) in zip(rows, parts, strict=True):
             verdict = judge(condition, run, port, data)
             row["reached"] += 1

@@ -121,10 +121,10 @@ def from_error(exc: Exception, language: str = "en") -> Reply:
         return _from_http(exc, language)
     if isinstance(exc, RecursionError):
         return make_problem(400, "bad_request", "the data is nested too deeply; send flatter data", language)
-    if not isinstance(exc, VitrinError):
+    status = next((status for kind, status in STATUS if isinstance(exc, kind)), 500)
+    if not isinstance(exc, VitrinError) or status == 500:
         detail = "the error was recorded under the request id below; tell it to whoever runs this engine"
         return make_problem(500, "error", detail, language)
-    status = next((status for kind, status in STATUS if isinstance(exc, kind)), 500)
     more: dict[str, Any] = {}
     if isinstance(exc, (InvalidInput, RuleError)):
         more["errors"] = [{"pointer": to_pointer(exc.path), "message": exc.reason}]

@@ -1,5 +1,7 @@
 """Effects: the ledger of everything that was done, to what, by which rule."""
 
+from typing import Any
+
 from core.db import from_micros, to_micros
 from core.listing import EFFECT_FILTERS, page_effects
 from rules.store import get_rule
@@ -20,13 +22,13 @@ def list_all_effects(call: Call) -> Reply:
         if "rule" in where:
             where["rule"] = get_rule(conn, where["rule"]).id
         rows = page_effects(conn, where, limit=limit + 1, before=before)
-    page, following = cut(rows, limit, lambda row: write_cursor("effects", to_micros(row.at), row.id))
-    shown = [{**row._mapping, **_masked(call, row)} for row in page]
+    page, following = cut(rows, limit, lambda row: write_cursor("effects", to_micros(row["at"]), row["id"]))
+    shown = [{**row, **_masked(call, row)} for row in page]
     return Reply(body={"data": shown, "next": following})
 
 
-def _masked(call: Call, row: object) -> dict[str, object]:
-    return {name: call.shown(getattr(row, name)) for name in ("params", "result", "undo", "cost")}
+def _masked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    return {name: call.shown(row[name]) for name in ("params", "result", "undo", "cost")}
 
 
 ROUTES = (

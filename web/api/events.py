@@ -142,8 +142,8 @@ def list_all_events(call: Call) -> Reply:
     after = read_cursor(query.get("cursor"), "events", str)
     with call.engine.db.read() as conn:
         rows = list_events(conn, query, limit=query["limit"] + 1, before=after[0] if after else None)
-    page, following = cut(rows, query["limit"], lambda row: write_cursor("events", row.id))
-    return Reply(body={"data": [dict(row._mapping) for row in page], "next": following})
+    page, following = cut(rows, query["limit"], lambda row: write_cursor("events", row["id"]))
+    return Reply(body={"data": list(page), "next": following})
 
 
 def get_event(call: Call) -> Reply:

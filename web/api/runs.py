@@ -48,7 +48,8 @@ def show_run(call: Call) -> Reply:
     """Show one run with its trace and effects."""
     with call.engine.db.read() as conn:
         run = get_run(conn, call.names["id"])
-    return Reply(body={**run, "trace": call.shown(run["trace"]), "effects": call.shown(run["effects"])})
+    effects = [{str(name): value for name, value in effect.items()} for effect in run["effects"]]
+    return Reply(body={**run, "trace": call.shown(run["trace"]), "effects": call.shown(effects)})
 
 
 def retry_one_run(call: Call) -> Reply:

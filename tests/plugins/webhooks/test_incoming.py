@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 

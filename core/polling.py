@@ -1,0 +1,317 @@
+"""Pollers on the schedule: each account is asked for news in its turn; news and the new cursor are written together.
+
+A tick hands over a job, never two of one poller at once. The plugin's code runs outside any transaction; what it
+emits and wants written is kept until it has come back, and is then written with the cursor, or not at all.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, select
+
+from core.accounts import DEFAULT, list_accounts
+from core.capabilities import Poller
+from core.context import Context
+from core.crash import crash_point
+from core.db import Database
+from core.errors import Conflict, InvalidInput, NotFound, PluginError, SignInError, VitrinError
+from core.events import Catalogue, Event, text_at
+from core.guarded import translated
+from core.ids import new_id
+from core.invoke import Invoker
+from core.job_context import JobContext
+from core.jobs import Jobs
+from core.jsontext import check_plain
+from core.marks import read_mark, write_mark
+from core.schedule import Entry, Scheduler
+from core.tables import accounts, schedules
+from core.writer import Tx
+
+log = structlog.get_logger("vitrin.polling")
+
+OWNER = "poller"
+TASK = "poll"
+#: Seconds that one poll may take.
+LIMIT_S = 300.0
+#: Seconds between tries of one poll; the next tick comes anyway.
+_RETRY = (5, 30, 300)
+_MOST_WRITES = 1_000
+
+#: Takes events in, inside the given transaction.
+Take = Callable[[Tx, list[Event]], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One poller of one account."""
+
+    plugin: str
+    account: str
+    name: str
+
+    @property
+    def id(self) -> str:
+        return f"{OWNER}:{self.plugin}:{self.account}:{self.name}"
+
+    @classmethod
+    def of(cls, schedule_id: str) -> "Asked":
+        """Read it back from its schedule's id; the account's name may hold colons, the others cannot."""
+        _, plugin, rest = schedule_id.split(":", 2)
+        account, _, name = rest.rpartition(":")
+        return cls(plugin=plugin, account=account, name=name)
+
+
+class Polling:
+    """Keeps a schedule for every poller of every connected account, and runs the polls as jobs."""
+
+    def __init__(
+        self, invoker: Invoker, scheduler: Scheduler, jobs: Jobs, db: Database, *, zone: str, take: Take
+    ) -> None:
+        self._host = invoker.host
+        self._invoker, self._scheduler, self._jobs, self._db = invoker, scheduler, jobs, db
+        self._writer, self._clock = jobs.writer, jobs.clock
+        self._zone = zone
+        self._take = take
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        jobs.register(TASK, self._poll, klass="bulk", retry=_RETRY, keep=False)
+        scheduler.on(OWNER, self.tick)
+
+    def start(self) -> None:
+        """Put the schedules, and keep them right as plugins come and go."""
+        self.rebuild()
+        self._host.on_change(self._rebuild_soon)
+
+    def rebuild(self) -> None:
+        """Bring the schedules in line with the plugins that are on and their accounts; call it when accounts change."""
+        with self._lock:
+            with self._db.read() as conn:
+                wanted = self._wanted(conn)
+            self._writer.do(lambda tx: self._put(tx, wanted))
+
+    def _rebuild_soon(self) -> None:
+        # A plugin may be switched off by what it does inside an open transaction: written is on another thread.
+        thread = threading.Thread(target=self._rebuild_or_say, name="vitrin-polling", daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
+
+    def _rebuild_or_say(self) -> None:
+        try:
+            self.rebuild()
+        except VitrinError as exc:
+            log.error("the pollers' schedules could not be brought up to date", error=exc.message)
+
+    def settle(self) -> None:
+        """Return when the schedules are as the plugins are."""
+        for thread in self._threads:
+            thread.join()
+
+    def _wanted(self, conn: Connection) -> dict[str, Entry]:
+        found: dict[str, Entry] = {}
+        for poller in self._host.pollers.values():
+            for account in self._accounts(conn, poller.plugin):
+                asked = Asked(plugin=poller.plugin, account=account, name=poller.name)
+                name = f"{poller.title.get('en', poller.name)} ({account})"
+                entry = Entry(id=asked.id, owner=OWNER, name=name, spec=poller.schedule, zone=self._zone)
+                found[entry.id] = entry
+        return found
+
+    def _accounts(self, conn: Connection, plugin: str) -> list[str]:
+        """Return the connected accounts; a plugin that needs no settings has one from the start."""
+        named = [account.name for account in list_accounts(conn, plugin)]
+        if named:
+            return named
+        needed = (self._host.get_on(plugin).manifest.get("settings") or {}).get("required")
+        return [] if needed else [DEFAULT]
+
+    def _put(self, tx: Tx, wanted: dict[str, Entry]) -> None:
+        for entry in wanted.values():
+            self._scheduler.put(tx, entry)
+        stored = tx.conn.execute(select(schedules.c.id).where(schedules.c.owner == OWNER)).scalars().all()
+        for gone in set(stored) - set(wanted):
+            self._scheduler.remove(tx, gone)
+
+    # Due
+
+    def tick(self, tx: Tx, schedule_id: str, _planned_at: datetime) -> None:
+        """Hand the poll over as a job, unless the last one is still under way or a person must sign in first."""
+        if not self._needs_person(tx.conn, Asked.of(schedule_id)):
+            self.ask(tx, schedule_id)
+
+    def ask(self, tx: Tx, schedule_id: str) -> str | None:
+        """Poll as soon as there is a free worker; None where a poll is under way already."""
+        if self._jobs.has_open(tx.conn, schedule_id):
+            return None
+        asked = Asked.of(schedule_id)
+        args = {"plugin": asked.plugin, "account": asked.account, "name": asked.name}
+        return self._jobs.defer(tx, TASK, args, key=schedule_id)
+
+    def _needs_person(self, conn: Connection, asked: Asked) -> bool:
+        """Tell whether the sign-in was refused and the account has not been changed since."""
+        refused_at = (read_mark(conn, asked.id) or {}).get("sign_in_at")
+        if refused_at is None:
+            return False
+        mine = select(accounts.c.changed_at).where(accounts.c.plugin == asked.plugin, accounts.c.name == asked.account)
+        changed_at = conn.execute(mine).scalar_one_or_none()
+        return changed_at is None or changed_at <= datetime.fromisoformat(refused_at)
+
+    # The poll
+
+    def _poll(self, job: JobContext) -> None:
+        asked = Asked(**job.args)
+        poller = self._host.pollers.get(f"{asked.plugin}.{asked.name}")
+        if poller is None or job.state == "written":
+            return
+        try:
+            kept, cursor = self._run(poller, asked)
+            crash_point("poll.before_write")
+            self._writer.do(lambda tx: self._write(tx, job, asked, kept, cursor))
+        except VitrinError as exc:
+            self._remember(asked, exc)
+            raise
+
+    def _run(self, poller: Poller, asked: Asked) -> tuple["Kept", Any]:
+        """Ask the plugin, with a time limit; return what it wants written, and its new cursor."""
+        kept = Kept(plugin=asked.plugin, catalogue=self._host.catalogue)
+        with self._db.read() as conn:
+            known = read_mark(conn, asked.id) or {}
+            ctx = self._invoker.context_for(asked.plugin, Tx(conn), kept.emit, account=asked.account, out=True)
+        ctx = replace(ctx, conn=None, shop=_StandIn(kept, "shop", self._reader(asked)), store=_StandIn(kept, "store", self._reader(asked)))
+
+        def work() -> Any:
+            return _plain_cursor(asked.plugin, poller.run(ctx, known.get("cursor")))
+
+        guard = self._host.guard
+        return kept, self._host.watched(asked.plugin, lambda: guard.call(asked.plugin, work, limit_s=LIMIT_S))
+
+    def _reader(self, asked: Asked) -> Callable[[str, str, tuple[Any, ...], dict[str, Any]], Any]:
+        """Return what answers a poller's questions to the shop and its store, each from a fresh picture."""
+
+        def read(target: str, method: str, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
+            with self._db.read() as conn:
+                ctx = self._invoker.context_for(asked.plugin, Tx(conn), None, account=asked.account)
+                return getattr(getattr(ctx, target), method)(*args, **given)
+
+        return read
+
+    def _write(self, tx: Tx, job: JobContext, asked: Asked, kept: "Kept", cursor: Any) -> None:
+        now = self._clock.now()
+        news = _News(asked=asked, catalogue=self._host.catalogue, job=job.job_id, now=now)
+        ctx = self._invoker.context_for(asked.plugin, tx, news.emit, account=asked.account)
+        kept.apply(ctx)
+        self._take(tx, news.events)
+        write_mark(tx.conn, asked.id, {"cursor": cursor, "polled_at": now.isoformat(), "error": None}, now)
+        job.checkpoint_in(tx, "written")
+
+    def _remember(self, asked: Asked, exc: VitrinError) -> None:
+        """Keep why a poll failed beside the cursor, which stays."""
+        now = self._clock.now()
+
+        def write(tx: Tx) -> None:
+            known = {**(read_mark(tx.conn, asked.id) or {}), "error": exc.message, "failed_at": now.isoformat()}
+            if isinstance(exc, SignInError):
+                known["sign_in_at"] = now.isoformat()
+            write_mark(tx.conn, asked.id, known, now)
+
+        self._writer.do(write)
+
+    def list_pollers(self) -> list[dict[str, Any]]:
+        """Return each poller's id, next moment, last success and last error, for health pages."""
+        with self._db.read() as conn:
+            rows = conn.execute(select(schedules).where(schedules.c.owner == OWNER).order_by(schedules.c.id)).all()
+            told = [(row, read_mark(conn, row.id) or {}) for row in rows]
+        return [
+            {"id": row.id, "name": row.name, "next_at": row.next_at}
+            | {key: known.get(key) for key in ("polled_at", "failed_at", "error")}
+            for row, known in told
+        ]
+
+
+@dataclass(slots=True, kw_only=True)
+class Kept:
+    """What a poller emitted and wants written, in its order, until it has come back."""
+
+    plugin: str
+    catalogue: Catalogue
+    #: (shop, store or emit; method; arguments)
+    calls: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+
+    def emit(self, type: str, data: dict[str, Any], **more: Any) -> None:
+        """Keep an event, once it proved to fit its type."""
+        try:
+            self.catalogue.check(type, data)
+            check_plain(data, path="data")
+        except (InvalidInput, NotFound) as exc:
+            raise PluginError(self.plugin, f"emitted a wrong {type}: {exc.message}") from exc
+        self._add("emit", "", (type, data), more)
+
+    def keep(self, target: str, method: str, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+        self._add(target, method, args, given)
+
+    def _add(self, *call: Any) -> None:
+        if len(self.calls) >= _MOST_WRITES:
+            raise PluginError(self.plugin, f"wanted more than {_MOST_WRITES} writes in one poll; use the cursor")
+        self.calls.append(call)
+
+    def apply(self, ctx: Context) -> None:
+        """Do it all, in the transaction that `ctx` belongs to."""
+        for target, method, args, given in self.calls:
+            owner = getattr(ctx, target)
+            write = owner if target == "emit" else getattr(owner, method)
+            translated(self.plugin, lambda write=write, args=args, given=given: write(*args, **given))
+
+
+class _StandIn:
+    """What a poller sees instead of the shop and the store: it reads what is stored, and its writes come later."""
+
+    def __init__(self, kept: Kept, target: str, read: Callable[..., Any]) -> None:
+        self._kept, self._target, self._read = kept, target, read
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        reads = name == "get" or name.startswith(("find_", "get_"))
+
+        def call(*args: Any, **given: Any) -> Any:
+            return (self._read if reads else self._kept.keep)(self._target, name, args, given)
+
+        return call
+
+
+@dataclass(slots=True, kw_only=True)
+class _News:
+    """Turns what is emitted into events."""
+
+    asked: Asked
+    catalogue: Catalogue
+    job: str
+    now: datetime
+    events: list[Event] = field(default_factory=list)
+
+    def emit(
+        self, type: str, data: dict[str, Any], *, key: str | None = None, customer: str | None = None, id: Any = None
+    ) -> None:
+        """Append an event; one whose `id` was taken before, in any poll of the account, is dropped at intake."""
+        kind = self.catalogue.get(type)
+        key = key or (text_at(data, kind.key) if kind.key else None)
+        customer = customer or (text_at(data, kind.customer) if kind.customer else None)
+        known = f"{self.job}/{len(self.events)}" if id is None else str(id)
+        own = known if self.asked.account == DEFAULT else f"{self.asked.account}/{known}"
+        given = {"id": new_id(), "source": self.asked.plugin, "external_id": own, "type": type, "time": self.now}
+        self.events.append(Event(**given, received_at=self.now, key=key, customer=customer, data=data))
+
+
+def _plain_cursor(plugin: str, cursor: Any) -> Any:
+    try:
+        check_plain({"cursor": cursor}, path="")
+    except (InvalidInput, Conflict) as exc:
+        raise PluginError(plugin, f"a poller answered a cursor that is no plain data: {exc.message}") from exc
+    return cursor
+
+
+#: How long after its planned moment a poll is still no cause for worry; for health pages.
+LATE = timedelta(minutes=15)
