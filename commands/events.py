@@ -166,7 +166,7 @@ def tail(call: Call, limit: int, follow: bool, type_: str | None, **where: str |
 
 def _newest(engine: Engine, where: dict[str, str | None], limit: int) -> list[dict[str, Any]]:
     with engine.db.read() as conn:
-        return [dict(row._mapping) for row in list_events(conn, where, limit=limit)][::-1]
+        return list_events(conn, where, limit=limit)[::-1]
 
 
 @events.command("show", examples=("events show ID", "events show ID --json"))

@@ -10,11 +10,11 @@ from commands.call import ACTOR, FAILED, Call, pass_call
 from commands.noun import Verb
 from commands.opening import open_engine, open_records, write
 from commands.output import columns
-from commands.rule_files import FILE, publish_text, read_name, read_rules
+from commands.rule_files import FILE, check_document, publish_text, read_name, read_rules
 from commands.rule_names import choose
-from core.errors import RuleError, UserError
+from core.errors import Conflict, RuleError, UserError
 from rules.runs import cancel_waiting
-from rules.store import archive, restore, set_state
+from rules.store import archive, get_version, restore, set_state
 
 _RESULT = ("rule", "result", "version", "state", "error")
 
@@ -67,10 +67,14 @@ def _switch(call: Call, names: tuple[str, ...], change: Callable[[Any, Any], Non
 
 def _live(call: Call, names: tuple[str, ...], state: str) -> int:
     def change(engine: Any, row: Any) -> None:
-        if call.dry_run:
-            engine.check_live(row.name)
-        else:
+        if not call.dry_run:
             engine.switch(row.name, state, actor=ACTOR)
+            return
+        if row.version is None:
+            raise Conflict(f"rule {row.name} has no published version yet: publish it first")
+        with engine.db.read() as conn:
+            document = get_version(conn, row.id, row.version).document
+        check_document(engine, document, state)
 
     return _switch(call, names, change, state)
 

@@ -14,9 +14,10 @@ from commands.replay import rule_files
 from commands.rule_names import choose
 from core.errors import InvalidInput, RuleError, UserError
 from core.writer import Tx
+from rules.check import ensure_ready
 from rules.engine import Engine
-from rules.rule import read_yaml
-from rules.store import find_rule, get_version, save_draft
+from rules.rule import compile_rule, read_yaml
+from rules.store import LIVE, find_rule, get_version, save_draft
 from rules.yaml_text import read_rule_text, split_documents
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -146,13 +147,20 @@ def publish_text(
         live = get_version(conn, row.id, row.version).text if row is not None and row.version is not None else None
     before = row.state if row else "off"
     if call.dry_run:
-        engine.check(document, state or before)
+        check_document(engine, document, state or before)
         name, number = str(document["rule"]), (row.version or 0) + (live != text) if row else 1
     else:
         rule = engine.publish(text, actor=ACTOR, note=note, state=state)
         name, number = rule.name, rule.version
     word = "created" if live is None else "same" if live == text and (state or before) == before else "changed"
     return {"rule": name, "result": word, "version": number, "state": state or before, "error": None}
+
+
+def check_document(engine: Engine, document: dict[str, Any], state: str) -> None:
+    """Raise RuleError for a document that could not be published in this state."""
+    if state in LIVE:
+        ensure_ready(engine, document)
+    compile_rule(document, scope=engine.book.scope)
 
 
 EXCHANGE = (export, import_)

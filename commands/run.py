@@ -7,10 +7,15 @@ from types import FrameType
 
 import click
 
-from commands.call import FAILED, Call, pass_call
+from commands.call import FAILED, PROGRAM, Call, pass_call
 from commands.noun import Verb
 from commands.opening import open_engine
-from web.server import serve as serve_web
+from core.errors import Conflict
+from core.people import People
+from core.tokens import Tokens
+from rules.engine import Engine
+from web.app import create_app
+from web.server import Server, make_server
 
 
 @click.command(
@@ -26,10 +31,37 @@ def run(call: Call) -> None:
     """
     stop = threading.Event()
     with open_engine(call, make=True) as engine:
+        server = _listen(call, engine)
         _stop_on_signals(call, stop)
         engine.start()
-        serve_web(engine, stop)
+        web = threading.Thread(target=_serve, args=(server, stop), name="vitrin-web", daemon=True)
+        web.start()
+        host, port = server.address
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        call.show({"listening": address, "pid": os.getpid()}, lambda: f"listening on {address}")
+        stop.wait()
+        server.stop()
+        web.join(call.settings.stop_s)
     call.say("stopped")
+
+
+def _listen(call: Call, engine: Engine) -> Server:
+    tokens = Tokens(engine.db, engine.writer, engine.clock)
+    people = People(engine.db, engine.writer, engine.clock, on_change=tokens.forget)
+    try:
+        return make_server(engine, create_app(engine, tokens=tokens), people)
+    except OSError as exc:
+        call.next = f"{PROGRAM} run --port {call.settings.port + 1}"
+        where = f"{call.settings.host}:{call.settings.port}"
+        raise Conflict(f"cannot listen on {where}: {exc.strerror or exc}") from exc
+
+
+def _serve(server: Server, stop: threading.Event) -> None:
+    """Serve until told to stop; a server that ends by itself ends the process too."""
+    try:
+        server.run()
+    finally:
+        stop.set()
 
 
 def _stop_on_signals(call: Call, stop: threading.Event) -> None:

@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, Row] = MappingProxyType(
         "db": Row("commands.db:db", "Make, upgrade, check, back up and restore the database."),
         "replay": Row("commands.replay_command:replay", "Run rules over a folder of recorded orders."),
         "bench": Row("commands.bench:bench", "Measure."),
-        "openapi": Row("commands.documents:openapi", "Print the OpenAPI document of the HTTP API."),
+        "openapi": Row("commands.openapi:openapi", "Print the OpenAPI document of the HTTP API."),
         "schema": Row("commands.documents:schema", "Print the JSON Schema of rule files, for editors."),
         "completion": Row("commands.documents:completion", "Print the script that completes commands in your shell."),
         "test": Row("commands.documents:test", "Run the tests of this program (only as ./vitrin test)."),

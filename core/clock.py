@@ -32,18 +32,20 @@ class VirtualClock:
     """A clock that stands still until it is moved: replay, simulation and tests."""
 
     def __init__(self, start: datetime) -> None:
-        self._start = self._now = start.astimezone(UTC)
+        self._now = start.astimezone(UTC)
+        self._passed_s = 0.0
         self._lock = threading.Lock()
 
     def now(self) -> datetime:
         return self._now
 
     def monotonic(self) -> float:
-        return (self._now - self._start).total_seconds()
+        return self._passed_s
 
     def set(self, moment: datetime) -> None:
-        """Jump to `moment`, forwards or backwards."""
+        """Jump to `moment`; a jump back is a clock set wrong: no time passes by it."""
         with self._lock:
+            self._passed_s += max((moment - self._now).total_seconds(), 0.0)
             self._now = moment.astimezone(UTC)
 
     def advance(self, by: timedelta | float) -> datetime:
@@ -51,4 +53,5 @@ class VirtualClock:
         step = by if isinstance(by, timedelta) else timedelta(seconds=by)
         with self._lock:
             self._now += step
+            self._passed_s += max(step.total_seconds(), 0.0)
             return self._now

@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 
 from core.crash import crash_point
+from core.errors import VitrinError
 from core.jobs import Claimed, Jobs
 from core.writer import Tx
 
@@ -97,8 +98,8 @@ def perform(jobs: Jobs, ctx: JobContext) -> bool:
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as exc:  # a task may raise anything, and its worker must live on
-        if not ctx.lost:
-            log.info("a job ended with an error", job=job.id, task=job.task.name, exc_info=exc)
+        if not isinstance(exc, VitrinError):
+            log.error("a job raised what is no error of ours", job=job.id, task=job.task.name, exc_info=exc)
         kept = jobs.fail(job, exc)
     else:
         kept = jobs.finish(job, result)

@@ -6,8 +6,8 @@ emits and wants written is kept until it has come back, and is then written with
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -15,17 +15,15 @@ from sqlalchemy import Connection, select
 
 from core.accounts import DEFAULT, list_accounts
 from core.capabilities import Poller
-from core.context import Context
 from core.crash import crash_point
 from core.db import Database
-from core.errors import Conflict, InvalidInput, NotFound, PluginError, SignInError, VitrinError
-from core.events import Catalogue, Event, text_at
-from core.guarded import translated
-from core.ids import new_id
+from core.errors import InvalidInput, PluginError, SignInError, VitrinError
+from core.events import Event
 from core.invoke import Invoker
 from core.job_context import JobContext
 from core.jobs import Jobs
 from core.jsontext import check_plain
+from core.kept import Kept, News, StandIn
 from core.marks import read_mark, write_mark
 from core.schedule import Entry, Scheduler
 from core.tables import accounts, schedules
@@ -39,7 +37,6 @@ TASK = "poll"
 LIMIT_S = 300.0
 #: Seconds between tries of one poll; the next tick comes anyway.
 _RETRY = (5, 30, 300)
-_MOST_WRITES = 1_000
 
 #: Takes events in, inside the given transaction.
 Take = Callable[[Tx, list[Event]], object]
@@ -174,13 +171,14 @@ class Polling:
             self._remember(asked, exc)
             raise
 
-    def _run(self, poller: Poller, asked: Asked) -> tuple["Kept", Any]:
+    def _run(self, poller: Poller, asked: Asked) -> tuple[Kept, Any]:
         """Ask the plugin, with a time limit; return what it wants written, and its new cursor."""
         kept = Kept(plugin=asked.plugin, catalogue=self._host.catalogue)
         with self._db.read() as conn:
             known = read_mark(conn, asked.id) or {}
             ctx = self._invoker.context_for(asked.plugin, Tx(conn), kept.emit, account=asked.account, out=True)
-        ctx = replace(ctx, conn=None, shop=_StandIn(kept, "shop", self._reader(asked)), store=_StandIn(kept, "store", self._reader(asked)))
+        read = self._reader(asked)
+        ctx = replace(ctx, conn=None, shop=StandIn(kept, "shop", read), store=StandIn(kept, "store", read))
 
         def work() -> Any:
             return _plain_cursor(asked.plugin, poller.run(ctx, known.get("cursor")))
@@ -198,9 +196,9 @@ class Polling:
 
         return read
 
-    def _write(self, tx: Tx, job: JobContext, asked: Asked, kept: "Kept", cursor: Any) -> None:
+    def _write(self, tx: Tx, job: JobContext, asked: Asked, kept: Kept, cursor: Any) -> None:
         now = self._clock.now()
-        news = _News(asked=asked, catalogue=self._host.catalogue, job=job.job_id, now=now)
+        news = News(plugin=asked.plugin, account=asked.account, catalogue=self._host.catalogue, job=job.job_id, now=now)
         ctx = self._invoker.context_for(asked.plugin, tx, news.emit, account=asked.account)
         kept.apply(ctx)
         self._take(tx, news.events)
@@ -231,87 +229,9 @@ class Polling:
         ]
 
 
-@dataclass(slots=True, kw_only=True)
-class Kept:
-    """What a poller emitted and wants written, in its order, until it has come back."""
-
-    plugin: str
-    catalogue: Catalogue
-    #: (shop, store or emit; method; arguments)
-    calls: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
-
-    def emit(self, type: str, data: dict[str, Any], **more: Any) -> None:
-        """Keep an event, once it proved to fit its type."""
-        try:
-            self.catalogue.check(type, data)
-            check_plain(data, path="data")
-        except (InvalidInput, NotFound) as exc:
-            raise PluginError(self.plugin, f"emitted a wrong {type}: {exc.message}") from exc
-        self._add("emit", "", (type, data), more)
-
-    def keep(self, target: str, method: str, args: tuple[Any, ...], given: dict[str, Any]) -> None:
-        self._add(target, method, args, given)
-
-    def _add(self, *call: Any) -> None:
-        if len(self.calls) >= _MOST_WRITES:
-            raise PluginError(self.plugin, f"wanted more than {_MOST_WRITES} writes in one poll; use the cursor")
-        self.calls.append(call)
-
-    def apply(self, ctx: Context) -> None:
-        """Do it all, in the transaction that `ctx` belongs to."""
-        for target, method, args, given in self.calls:
-            owner = getattr(ctx, target)
-            write = owner if target == "emit" else getattr(owner, method)
-            translated(self.plugin, lambda write=write, args=args, given=given: write(*args, **given))
-
-
-class _StandIn:
-    """What a poller sees instead of the shop and the store: it reads what is stored, and its writes come later."""
-
-    def __init__(self, kept: Kept, target: str, read: Callable[..., Any]) -> None:
-        self._kept, self._target, self._read = kept, target, read
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        reads = name == "get" or name.startswith(("find_", "get_"))
-
-        def call(*args: Any, **given: Any) -> Any:
-            return (self._read if reads else self._kept.keep)(self._target, name, args, given)
-
-        return call
-
-
-@dataclass(slots=True, kw_only=True)
-class _News:
-    """Turns what is emitted into events."""
-
-    asked: Asked
-    catalogue: Catalogue
-    job: str
-    now: datetime
-    events: list[Event] = field(default_factory=list)
-
-    def emit(
-        self, type: str, data: dict[str, Any], *, key: str | None = None, customer: str | None = None, id: Any = None
-    ) -> None:
-        """Append an event; one whose `id` was taken before, in any poll of the account, is dropped at intake."""
-        kind = self.catalogue.get(type)
-        key = key or (text_at(data, kind.key) if kind.key else None)
-        customer = customer or (text_at(data, kind.customer) if kind.customer else None)
-        known = f"{self.job}/{len(self.events)}" if id is None else str(id)
-        own = known if self.asked.account == DEFAULT else f"{self.asked.account}/{known}"
-        given = {"id": new_id(), "source": self.asked.plugin, "external_id": own, "type": type, "time": self.now}
-        self.events.append(Event(**given, received_at=self.now, key=key, customer=customer, data=data))
-
-
 def _plain_cursor(plugin: str, cursor: Any) -> Any:
     try:
         check_plain({"cursor": cursor}, path="")
-    except (InvalidInput, Conflict) as exc:
+    except InvalidInput as exc:
         raise PluginError(plugin, f"a poller answered a cursor that is no plain data: {exc.message}") from exc
     return cursor
-
-
-#: How long after its planned moment a poll is still no cause for worry; for health pages.
-LATE = timedelta(minutes=15)

@@ -254,7 +254,7 @@ exchanges = Table(
     Column("url", Text, nullable=False),
     Column("status", Integer),
     Column("error", Text),
-    Column("seconds", Integer),
+    Column("millis", Integer),
     Column("request", Text),
     Column("response", Text),
     Index("ix_exchanges_plugin", "plugin", "at"),

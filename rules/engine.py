@@ -14,6 +14,7 @@ from core.context import Emit
 from core.db import Database
 from core.errors import VitrinError
 from core.events import Event
+from core.exchanges import ExchangeLog
 from core.host import Builtin, Host
 from core.http import HttpClient
 from core.invoke import Invoker
@@ -58,7 +59,7 @@ class Engine:
         self.db = Database(settings.database, synchronous=settings.synchronous)
         self.writer = Writer(self.db, backlog=settings.backlog)
         self.secrets = Secrets(settings.key_file, self.clock)
-        self.http = parts.http or HttpClient(clock=self.clock)
+        self.http = parts.http or HttpClient(recorder=ExchangeLog(self.writer, self.clock))
         self.host = Host(self.db, self.writer, self.clock, builtins, on=settings.plugins_on, off=settings.plugins_off)
         self.invoker = Invoker(
             self.host,

@@ -13,8 +13,8 @@ from core.errors import Conflict, NotAllowed, NotFound
 from core.ids import new_id
 from core.writer import Tx
 from rules.intake import Taken
-from rules.rule import OWN_EVENTS
-from rules.store import LIVE, get_rule
+from rules.rule import OWN_EVENTS, Rule
+from rules.store import find_rule, get_rule
 from rules.triggers import own_event
 
 if TYPE_CHECKING:
@@ -58,21 +58,42 @@ def drop_token(engine: "Engine", tx: Tx, name: str, *, actor: str) -> None:
     record(tx, entry, engine.clock.now())
 
 
-def check_call(engine: "Engine", conn: Connection, name: str, token: str | None) -> str:
-    """Return the rule's name when the token opens its webhook.
+def check_call(engine: "Engine", conn: Connection, address: str, token: str | None) -> str:
+    """Return the name of the rule that listens at this address, when the token opens it.
 
     Raise NotFound where no live rule waits for calls, Conflict where it has no token yet, NotAllowed for a wrong one.
     """
-    row = get_rule(conn, name)
-    rule = engine.book.version(conn, row.id, row.version) if row.version is not None and row.state in LIVE else None
-    if rule is None or rule.trigger.kind != "webhook" or row.name != name:
-        raise NotFound("no rule waits for calls here")
+    name = _listener(engine, conn, address)
     if _SECRET not in engine.secrets.names(conn, _scope(name)):
         raise Conflict("this webhook is closed until it is given a token")
     expected = engine.secrets.get(conn, _scope(name), _SECRET)
     if not compare_digest(_hash(token or "").encode(), expected.encode()):
         raise NotAllowed("the token of this call is missing or wrong")
     return name
+
+
+def address_of(engine: "Engine", conn: Connection, name: str) -> str:
+    """Return the address that a rule listens at: the one that its document names, else its name."""
+    row = get_rule(conn, name)
+    rule = engine.book.version(conn, row.id, row.version) if row.version is not None else None
+    return rule.trigger.document["webhook"] if rule is not None and rule.trigger.kind == "webhook" else row.name
+
+
+def _listener(engine: "Engine", conn: Connection, address: str) -> str:
+    engine.book.refresh(conn)
+    row = find_rule(conn, address)
+    # Most addresses are the rule's own name; only for others all live rules are looked through.
+    named = engine.book.matcher.get(row.id) if row is not None else None
+    if named is not None and _listens(named, address):
+        return named.name
+    for rule in engine.book:
+        if _listens(rule, address):
+            return rule.name
+    raise NotFound("no rule waits for calls here")
+
+
+def _listens(rule: Rule, address: str) -> bool:
+    return rule.trigger.kind == "webhook" and rule.trigger.document["webhook"] == address
 
 
 def take_call(engine: "Engine", tx: Tx, name: str, body: Any, headers: Mapping[str, str]) -> Taken:

@@ -125,8 +125,8 @@ class Port(Protocol):
     """What a walk asks of the world."""
 
     zone: ZoneInfo
-    #: The shop's zone, currency and language, as rules may read them.
-    shop: Mapping[str, Any]
+    #: Its zone, currency and language, as rules may read them.
+    shop: dict[str, str]
 
     def now(self) -> datetime: ...
 

@@ -12,20 +12,21 @@ BASE = "/api/v1"
 
 def make_token(engine: Engine, scopes: Iterable[str], **more: Any) -> str:
     tokens = Tokens(engine.db, engine.writer, engine.clock)
-    return engine.writer.do(lambda tx: tokens.make(tx, name="test", scopes=scopes, actor="test", **more))
+    return engine.writer.do(lambda tx: tokens.make(tx, name="the test's own", scopes=scopes, actor="test", **more))
 
 
 class ApiClient:
     """Calls the application with a token; `call` returns the response, the others its JSON."""
 
     def __init__(self, app: Any, token: str | None) -> None:
+        self.app = app
+        self.token = token
         self._client = app.test_client(use_cookies=False)
-        self._token = token
 
     def call(self, method: str, path: str, **more: Any) -> Any:
         headers = dict(more.pop("headers", {}))
-        if self._token is not None:
-            headers.setdefault("Authorization", f"Bearer {self._token}")
+        if self.token is not None:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
         address = path if path.startswith(("/hooks", "/metrics", "/healthz", "/readyz")) else BASE + path
         return self._client.open(address, method=method, headers=headers, **more)
 

@@ -7,7 +7,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.routing import BaseConverter
 
-from core.errors import VitrinError
+from core.errors import NotAllowed, VitrinError
 from core.ids import new_id
 from core.tokens import Tokens
 from rules.engine import Engine
@@ -104,7 +104,7 @@ def _guard(app: Flask, engine: Engine, hosts: Hosts) -> None:
         if access != "probe" and not hosts.is_ours(request.environ.get("HTTP_HOST", "")):
             raise BadRequest("Host: this is not an address of this shop; see the setting 'base_url'")
         if endpoint is not None and not access:
-            raise VitrinError(f"the endpoint {endpoint} does not say who may call it")
+            raise NotAllowed("this address does not say who may call it, so nobody may")
 
     @app.after_request
     def finish(response: Response) -> Response:

@@ -66,12 +66,13 @@ class Hooks:
         return write_reply(_reply(answer))
 
     def call_rule(self, name: str) -> Response:
-        """Start the rule of this name with the body as it came."""
+        """Start the rule that listens under this name, with the body as it came."""
         self._limits.count("hook", self._address())
+        _check_query()
         headers = read_headers(request)
         try:
             with self._engine.db.read() as conn:
-                check_call(self._engine, conn, name, _token(headers))
+                rule = check_call(self._engine, conn, name, _token(headers))
         except NoSuchThing as exc:
             raise NotFound(_NOTHING) from exc
         except Conflict as exc:
@@ -87,7 +88,7 @@ class Hooks:
             raise BadRequest(exc.message) from exc
 
         def work(tx: Tx) -> dict[str, Any]:
-            taken = take_call(self._engine, tx, name, body, headers)
+            taken = take_call(self._engine, tx, rule, body, headers)
             return {"id": taken.event.id, "status": "accepted" if taken.new else "duplicate", "rules": taken.rules}
 
         return write_reply(Reply(status=202, body=self._engine.writer.do(work)))
@@ -102,8 +103,7 @@ class Hooks:
         return hook
 
     def _request(self) -> dict[str, Any]:
-        if len(request.query_string) > _LONGEST_QUERY:
-            raise RequestURITooLarge(f"the parameters have more than {_LONGEST_QUERY} bytes")
+        _check_query()
         return {
             "method": request.method,
             "headers": read_headers(request),
@@ -116,10 +116,15 @@ class Hooks:
         return self._hosts.client(request.remote_addr, request.headers.getlist("X-Forwarded-For"))
 
 
+def _check_query() -> None:
+    if len(request.query_string) > _LONGEST_QUERY:
+        raise RequestURITooLarge(f"the parameters have more than {_LONGEST_QUERY} bytes")
+
+
 def _token(headers: dict[str, str]) -> str | None:
     bearer = headers.get("authorization", "")
-    given = bearer[7:].strip() if bearer[:7].lower() == "bearer " else headers.get("x-vitrin-token")
-    return given or request.args.get("token")
+    given = bearer[7:].strip() if bearer[:7].lower() == "bearer " else None
+    return headers.get("x-vitrin-token") or given or request.args.get("token")
 
 
 def _reply(answer: dict[str, Any]) -> Reply:

@@ -47,7 +47,7 @@ def read_query(request: Request, parameters: Mapping[str, Mapping[str, Any]]) ->
 def _typed(name: str, text: str, schema: Mapping[str, Any]) -> Any:
     value: Any = text
     if schema.get("type") == "integer":
-        value = int(text) if _WHOLE.fullmatch(text, re.ASCII) else text
+        value = int(text) if _WHOLE.fullmatch(text) else text
     elif schema.get("type") == "boolean":
         value = _BOOLEANS.get(text, text)
     if "\0" in text:

@@ -3,13 +3,25 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, bindparam, false, select
 
 from core.errors import Conflict, InvalidInput
-from core.shop.rows import chunks, equals, insert_all
+from core.shop.rows import chunks, insert_all, is_storable
 from core.shop.tables import external_ids as table
 from core.shop.wanted import join, read_code
 from core.shop.work import Work
+
+_OURS = select(table.c.external_id, table.c.object).where(
+    table.c.system == bindparam("system"),
+    table.c.kind == bindparam("kind"),
+    table.c.external_id.in_(bindparam("external_ids", expanding=True)),
+)
+_THEIRS = (
+    select(table.c.object, table.c.system, table.c.external_id)
+    .where(table.c.object.in_(bindparam("objects", expanding=True)), table.c.kind == bindparam("kind"))
+    .where(table.c.alias == false())
+    .order_by(table.c.system)
+)
 
 
 def read_external(wanted: Mapping[str, Any], source: str, path: str) -> dict[str, str]:
@@ -38,9 +50,11 @@ def find_ours(conn: Connection, kind: str, wanted: Iterable[tuple[str, str]]) ->
         by_system.setdefault(system, []).append(external)
     found: dict[tuple[str, str], str] = {}
     for system, externals in by_system.items():
+        if not is_storable(system):
+            continue
         for part in chunks(externals):
-            chosen = and_(equals(table.c.system, system), table.c.kind == kind, table.c.external_id.in_(part))
-            for external, ours in conn.execute(select(table.c.external_id, table.c.object).where(chosen)):
+            named = {"system": system, "kind": kind, "external_ids": part}
+            for external, ours in conn.execute(_OURS, named):
                 found[system, external] = ours
     return found
 
@@ -58,10 +72,8 @@ def find_our_id(conn: Connection, kind: str, external: Mapping[str, str]) -> str
 def find_external(conn: Connection, kind: str, objects: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return {our id: {system: external id}}, without aliases."""
     found: dict[str, dict[str, str]] = {}
-    columns = (table.c.object, table.c.system, table.c.external_id)
     for part in chunks(objects):
-        chosen = and_(table.c.object.in_(part), table.c.kind == kind, table.c.alias.is_(False))
-        for ours, system, external in conn.execute(select(*columns).where(chosen).order_by(table.c.system)):
+        for ours, system, external in conn.execute(_THEIRS, {"kind": kind, "objects": part}):
             found.setdefault(ours, {})[system] = external
     return found
 
@@ -94,7 +106,7 @@ def link_alias(work: Work, kind: str, object_id: str, system: str, external: str
 
 def move_links(conn: Connection, kind: str, drop: str, keep: str) -> None:
     """Let the ids of one record resolve to another; where both have one in a system, the kept record's is sent back."""
-    taken = select(table.c.system).where(table.c.object == keep, table.c.kind == kind, table.c.alias.is_(False))
+    taken = select(table.c.system).where(table.c.object == keep, table.c.kind == kind, table.c.alias == false())
     of_dropped = and_(table.c.object == drop, table.c.kind == kind)
     systems = list(conn.execute(taken).scalars())
     conn.execute(table.update().where(of_dropped, table.c.system.in_(systems)).values(alias=True))

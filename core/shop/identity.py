@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, and_, literal, select, union_all
+from sqlalchemy import Connection, and_, bindparam, literal, select, union_all
 
 from core.errors import NotFound
 from core.shop.external_ids import find_ours
-from core.shop.rows import Row, chunks, equals, rows_in
+from core.shop.rows import Row, chunks, is_storable, rows_in
 from core.shop.tables import customer_links, customer_merges, customers, external_ids
 
 
@@ -89,30 +89,40 @@ def _find_merged(conn: Connection, ids: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def _build_lookup(*, one_system: bool) -> Any:
+    """Build the statement that answers (reference, our id, rank): our own ids before those of other systems."""
+    among = bindparam("references", expanding=True)
+    own, merged = customers.c.id, customer_merges.c.dropped
+    outside = select(external_ids.c.external_id, external_ids.c.object, literal(1)).where(
+        external_ids.c.kind == "customer", external_ids.c.external_id.in_(among)
+    )
+    if one_system:
+        outside = outside.where(external_ids.c.system == bindparam("system"))
+    return union_all(
+        select(own, own, literal(0)).where(own.in_(among)),
+        select(merged, customer_merges.c.kept, literal(0)).where(merged.in_(among)),
+        outside,
+    )
+
+
+_IN_ALL, _IN_ONE = _build_lookup(one_system=False), _build_lookup(one_system=True)
+
+
 def find_customer_ids(conn: Connection, references: Iterable[str], *, system: str | None = None) -> dict[str, str]:
     """Return our id for each reference: an id of ours, one that was merged away, or one of another system.
 
     Without `system`, an external id counts only when all systems that have it mean the same customer.
     """
     found: dict[str, dict[str, int]] = {}
+    if system is not None and not is_storable(system):
+        system = ""
+    statement, named = (_IN_ALL, {}) if system is None else (_IN_ONE, {"system": system})
     for part in chunks(references):
-        rows: Any = conn.execute(_lookup(part, system))
+        rows: Any = conn.execute(statement, {"references": part} | named)
         for reference, ours, rank in rows:
             ranks = found.setdefault(reference, {})
             ranks[ours] = min(rank, ranks.get(ours, rank))
     return {reference: ours for reference, ranks in found.items() if (ours := _one(ranks))}
-
-
-def _lookup(references: list[str], system: str | None) -> Any:
-    outside = and_(external_ids.c.kind == "customer", external_ids.c.external_id.in_(references))
-    if system is not None:
-        outside = and_(outside, equals(external_ids.c.system, system))
-    own, merged = customers.c.id, customer_merges.c.dropped
-    return union_all(
-        select(own, own, literal(0)).where(own.in_(references)),
-        select(merged, customer_merges.c.kept, literal(0)).where(merged.in_(references)),
-        select(external_ids.c.external_id, external_ids.c.object, literal(1)).where(outside),
-    )
 
 
 def _one(ranks: Mapping[str, int]) -> str | None:

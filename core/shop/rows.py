@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, false, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Insert, Select, Table, Update, bindparam, false, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import Conflict
@@ -35,9 +36,16 @@ def rows_in(conn: Connection, column: Column[Any], values: Iterable[Any], *, loc
     """Return the table's rows whose column is one of the values; `lock` holds them until the commit."""
     found: list[Row] = []
     for part in chunks(values):
-        wanted = select(column.table).where(column.in_(part)).order_by(*column.table.primary_key)
-        found += map(dict, conn.execute(wanted.with_for_update() if lock else wanted).mappings())
+        found += map(dict, conn.execute(_select_in(column, lock), {"values": part}).mappings())
     return found
+
+
+@cache
+def _select_in(column: Column[Any], lock: bool) -> Select[Any]:
+    """Build the statement once: building costs more than running it."""
+    chosen = column.in_(bindparam("values", expanding=True))
+    wanted = select(column.table).where(chosen).order_by(*column.table.primary_key)
+    return wanted.with_for_update() if lock else wanted
 
 
 def row_of(conn: Connection, column: Column[Any], value: Any, *, lock: bool = False) -> Row | None:
@@ -50,10 +58,15 @@ def insert_missing(conn: Connection, table: Table, rows: Sequence[Row]) -> int:
     """Insert the rows that break no unique constraint; return how many that were."""
     if not rows:
         return 0
-    insert = (sqlite if conn.dialect.name == "sqlite" else postgresql).insert(table).on_conflict_do_nothing()
+    insert = _insert_missing(table, conn.dialect.name)
     # psycopg forgets an INSERT's count when its cursor closes, unless asked to keep it.
     keep = {"preserve_rowcount": True}
     return conn.execute(insert, rows if len(rows) > 1 else rows[0], execution_options=keep).rowcount
+
+
+@cache
+def _insert_missing(table: Table, dialect: str) -> Insert:
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table).on_conflict_do_nothing()
 
 
 def insert_all(conn: Connection, table: Table, rows: Sequence[Row], what: str) -> None:
@@ -66,11 +79,16 @@ def update_by_id(conn: Connection, table: Table, rows: Sequence[Row], columns: I
     """Write these columns of the rows."""
     if not rows:
         return
-    names = list(columns)
-    statement = table.update().where(table.c.id == bindparam("_id"))
-    statement = statement.values({name: bindparam(f"_{name}_") for name in names})
+    names = tuple(columns)
+    statement = _update_by_id(table, names)
     values = [{"_id": row["id"]} | {f"_{name}_": row[name] for name in names} for row in rows]
     conn.execute(statement, values if len(values) > 1 else values[0])
+
+
+@cache
+def _update_by_id(table: Table, names: tuple[str, ...]) -> Update:
+    statement = table.update().where(table.c.id == bindparam("_id"))
+    return statement.values({name: bindparam(f"_{name}_") for name in names})
 
 
 def equals(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:

@@ -57,7 +57,9 @@ def snapshot_customers(conn: Connection, ids: Iterable[str]) -> dict[str, Snapsh
     found: dict[str, Snapshot] = {}
     for ours, row in rows.items():
         names = " ".join(filter(None, (row["first_name"], row["last_name"])))
-        found[ours] = known({name: row[name] for name in plain} | {"name": row["name"] or names or None}) | {
+        found[ours] = known(
+            {name: row[name] for name in plain} | {"name": names or None if row["name"] is None else row["name"]}
+        ) | {
             "tags": tags.get(ours, []),
             "fields": row["fields"],
             "consents": words.get(ours, {}),

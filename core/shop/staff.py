@@ -88,11 +88,9 @@ def _start(work: Work) -> Row:
 
 
 def find_staff_id(conn: Connection, reference: str) -> str | None:
-    """Return our id for an id, an e-mail address or an id of another system."""
-    ours = conn.execute(
-        select(staff.c.id).where(or_(equals(staff.c.id, reference), equals(staff.c.email, reference.lower())))
-    )
-    return ours.scalars().first()
+    """Return our id for an id or an e-mail address."""
+    named = or_(equals(staff.c.id, reference), equals(staff.c.email, reference.lower()))
+    return conn.execute(select(staff.c.id).where(named)).scalars().first()
 
 
 def get_staff(conn: Connection, ours: str) -> Snapshot:

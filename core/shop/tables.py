@@ -113,6 +113,7 @@ external_ids = Table(
         sqlite_where=text("alias = 0"),
         postgresql_where=text("NOT alias"),
     ),
+    Index("ix_external_ids_object", "object", "kind"),
     Index("ix_external_ids_external", "external_id", "kind"),
 )
 

@@ -3,18 +3,21 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, bindparam, select
 
 from core.shop.rows import chunks, insert_missing
 from core.shop.tables import tags as table
+
+_FIND = select(table.c.object, table.c.tag).where(
+    table.c.kind == bindparam("kind"), table.c.object.in_(bindparam("objects", expanding=True))
+)
 
 
 def find_tags(conn: Connection, kind: str, objects: Iterable[str]) -> dict[str, list[str]]:
     """Return {id: tags in order}; records without tags are left out."""
     found: dict[str, list[str]] = {}
     for part in chunks(objects):
-        chosen = and_(table.c.kind == kind, table.c.object.in_(part))
-        for owner, tag in conn.execute(select(table.c.object, table.c.tag).where(chosen).order_by(table.c.tag)):
+        for owner, tag in conn.execute(_FIND, {"kind": kind, "objects": part}):
             found.setdefault(owner, []).append(tag)
     # Sorted here, because two databases order letters in two ways.
     return {owner: sorted(names) for owner, names in found.items()}

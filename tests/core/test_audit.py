@@ -112,6 +112,15 @@ def test_row_resealed_alone_is_found(db: Database, writer: Writer) -> None:
     assert first_broken(db) == 3
 
 
+def test_row_sealed_beyond_the_end_is_found(db: Database, writer: Writer) -> None:
+    writer.do(note)
+    with db.write() as conn:
+        row = {**conn.execute(select(table)).one()._asdict(), "number": 3, "previous": audit.head(conn)[1]}
+        conn.execute(insert(table).values({**row, "hash": audit._hash(row)}))
+
+    assert first_broken(db) == 2
+
+
 def test_undone_work_leaves_no_gap(db: Database, writer: Writer) -> None:
     def fail(tx: Tx) -> None:
         note(tx)

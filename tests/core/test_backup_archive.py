@@ -128,6 +128,10 @@ def _shorter(manifest: dict[str, Any], entries: dict[str, bytes]) -> None:
     manifest["files"][SQLITE]["size"] -= 1
 
 
+def _flipped(_manifest: dict[str, Any], entries: dict[str, bytes]) -> None:
+    entries[SQLITE] = entries[SQLITE][:-1] + bytes([entries[SQLITE][-1] ^ 1])
+
+
 FORGED: list[tuple[str, Callable[[dict[str, Any], dict[str, bytes]], None], str]] = [
     ("not ours", _swap("format", "somebody's backup"), "no version of Vitrin wrote"),
     ("newer format", _swap("format_version", 99), "newer version"),
@@ -143,6 +147,7 @@ FORGED: list[tuple[str, Callable[[dict[str, Any], dict[str, bytes]], None], str]
     ("file too many", _with_entry("plugins/evil/plugin.py", b"x"), "no backup of Vitrin holds"),
     ("other content", _with_entry(SQLITE, b"x"), "manifest lists"),
     ("size a byte less", _shorter, "manifest lists"),
+    ("a bit changed", _flipped, "checksum differs"),
     ("no database", _rubbish, "damaged"),
     ("a trigger", _with_database(lambda c: c.execute("CREATE TRIGGER t DELETE ON audit BEGIN SELECT 1; END")), "code"),
     ("a view", _with_database(lambda c: c.execute("CREATE VIEW v AS SELECT 1")), "code"),

@@ -260,6 +260,15 @@ def test_uncaught_errors_are_logged() -> None:
     assert SECRET not in out.getvalue()
 
 
+@pytest.mark.parametrize("form", ["json", "words"])
+def test_narrow_stream_takes_every_letter(form: str) -> None:
+    below = io.BytesIO()
+    logs.configure("info", form, stream=io.TextIOWrapper(below, encoding="ascii", errors="strict"))
+    structlog.get_logger("vitrin").info("şube \U0001f600")
+
+    assert b"\\u015f" in below.getvalue()
+
+
 _SPEAK = """
 import sys
 import structlog

@@ -1,4 +1,4 @@
-"""A running application over a real engine, and a client that has a token."""
+"""A running application over a real engine, and clients that have tokens."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,19 +6,34 @@ from typing import Any
 
 import pytest
 from api_client import ApiClient, make_token
-from engines import make_engine
+from engines import START
 
+from core.clock import VirtualClock
+from core.db import metadata
+from core.host import Builtin
+from core.settings import load_settings
 from core.tokens import SCOPES
-from rules.engine import Engine
+from plugins import BUILTINS
+from rules.engine import Engine, Parts
 from web.app import create_app
 
 #: Nothing that a test does quickly is slowed down.
-PLENTY = dict.fromkeys(("read", "write", "events", "test", "hook", "failed"), "1000000/minute")
+PLENTY: dict[str, str] = dict.fromkeys(("read", "write", "events", "test", "hook", "failed"), "1000000/minute")
+HOOKED = Builtin(name="hooked", module="hooked_plugin", summary="Listens", on=True)
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = make_engine(tmp_path)
+def flags() -> dict[str, Any]:
+    """Settings that a test wants otherwise: override this fixture."""
+    return {}
+
+
+@pytest.fixture
+def engine(tmp_path: Path, flags: dict[str, Any]) -> Iterator[Engine]:
+    settings = load_settings({"home": tmp_path, "synchronous": "off", "zone": "UTC", **flags}, {})
+    engine = Engine(settings, {**BUILTINS, HOOKED.name: HOOKED}, Parts(clock=VirtualClock(START)))
+    metadata.create_all(engine.db.engine)
+    engine.open()
     yield engine
     engine.close()
 

@@ -1,7 +1,7 @@
 """Webhooks of rules: their token made and taken away."""
 
 from core.writer import Tx
-from rules.rule_hooks import drop_token, make_token
+from rules.rule_hooks import address_of, drop_token, make_token
 from web.routes import Call, Reply, Route
 from web.shapes import TEXT, form
 
@@ -13,8 +13,9 @@ def open_webhook(call: Call) -> Reply:
 
     def work(tx: Tx) -> Reply:
         token = make_token(call.engine, tx, call.names["name"], actor=call.actor)
-        address = f"{call.engine.settings.base_url.rstrip('/')}/hooks/rule/{call.names['name']}"
-        return Reply(status=201, body={"address": address, "token": token}, once=True)
+        place = address_of(call.engine, tx.conn, call.names["name"])
+        base = call.engine.settings.base_url.rstrip("/")
+        return Reply(status=201, body={"address": f"{base}/hooks/rule/{place}", "token": token}, once=True)
 
     return call.write(work)
 

@@ -55,8 +55,9 @@ def revoke_token(call: Call) -> Reply:
 
 def _own(call: Call) -> list[dict[str, Any]]:
     """Return what this token may see: its person's tokens; one without a person sees those without one."""
-    rows = [dict(row._mapping) for row in call.services.tokens.list_tokens(user=call.token.user)]
-    return [row for row in rows if row["user"] == call.token.user]
+    rows = call.services.tokens.list_tokens(user=call.token.user)
+    # Plain names: those of columns that SQL would quote are no plain text.
+    return [{str(name): value for name, value in row._mapping.items()} for row in rows if row.user == call.token.user]
 
 
 _SCOPE = {"enum": sorted(SCOPES)}

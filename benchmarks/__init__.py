@@ -1,0 +1,1 @@
+"""Benchmarks: measured by hand (`./vitrin bench NAME`), never asserted by a timed test."""

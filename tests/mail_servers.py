@@ -1,0 +1,216 @@
+"""Mail servers on this machine that enforce real rules: SMTP (aiosmtpd, TLS, AUTH) and a small IMAP."""
+
+import re
+import socket
+import socketserver
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any, cast
+
+import trustme
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+
+USER, PASSWORD = "shop", "SENTINEL-mail-password"
+_HOST = "127.0.0.1"
+
+
+@dataclass(kw_only=True)
+class Authority:
+    """A certificate authority of the test's own."""
+
+    ca: trustme.CA = field(default_factory=trustme.CA)
+
+    @property
+    def pem(self) -> str:
+        return self.ca.cert_pem.bytes().decode()
+
+    def context(self, *names: str) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.ca.issue_cert(*names).configure_cert(context)
+        return context
+
+
+@dataclass(kw_only=True)
+class PostOffice:
+    """What the SMTP server keeps and how it behaves."""
+
+    port: int = 0
+    #: Mailboxes that it knows.
+    boxes: set[str] = field(default_factory=lambda: {"ada@customer.test"})
+    #: Strangers are told to come again, once.
+    greylist: bool = False
+    #: Answer to a message whose data have come, instead of 250.
+    after_data: str = ""
+    #: "reset" drops the connection after it took the message, before it says so.
+    breaks: str = ""
+    #: Every recipient is answered with this.
+    at_recipient: str = ""
+    utf8: bool = True
+    mail: list[EmailMessage] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
+    envelopes: list[tuple[str, list[str]]] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)
+    server_names: list[str | None] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if self.at_recipient:
+            return self.at_recipient
+        if address not in self.boxes:
+            return f"550 5.1.1 <{address}>: no such mailbox"
+        if self.greylist and address not in self._seen:
+            self._seen.add(address)
+            return "451 4.7.1 greylisted, come again"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if self.after_data:
+            return self.after_data
+        self.raw.append(envelope.content)
+        self.mail.append(cast(EmailMessage, message_from_bytes(envelope.content, policy=default)))
+        self.envelopes.append((envelope.mail_from, list(envelope.rcpt_tos)))
+        if self.breaks == "reset":
+            self.breaks = ""
+            server.transport.abort()
+        return "250 2.0.0 queued"
+
+    def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        assert isinstance(data, LoginPassword)
+        self.logins.append(data.login.decode())
+        right = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
+        # A careless server that repeats what it was given.
+        told = f"535 5.7.8 wrong: {data.login.decode()} {data.password.decode()}"
+        return AuthResult(success=right, handled=right, message=None if right else told)
+
+
+@contextmanager
+def smtp_server(office: PostOffice, tls: ssl.SSLContext | None, *, implicit: bool = False) -> Iterator[PostOffice]:
+    """Serve an office: STARTTLS and a login are required, unless there is no TLS at all."""
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        office.port = probe.getsockname()[1]
+    if tls is not None:
+        tls.sni_callback = lambda sock, name, context: office.server_names.append(name)
+    rules: dict[str, Any] = {"enable_SMTPUTF8": office.utf8, "data_size_limit": 100_000, "hostname": "mx.shop.test"}
+    if tls is not None:
+        rules |= {"authenticator": office.authenticate, "auth_required": True}
+        rules |= {"auth_require_tls": not implicit} if implicit else {"require_starttls": True, "tls_context": tls}
+    controller = _Controller(office, rules, tls if implicit else None)
+    controller.start()
+    try:
+        yield office
+    finally:
+        controller.stop()
+
+
+class _Controller(Controller):
+    def __init__(self, office: PostOffice, rules: dict[str, Any], implicit: ssl.SSLContext | None) -> None:
+        self._rules = rules
+        super().__init__(office, hostname=_HOST, port=office.port, ssl_context=implicit)
+
+    def factory(self) -> SMTP:
+        return SMTP(self.handler, **self._rules)
+
+    def _trigger_server(self) -> None:
+        """Skip the first connection that the library makes to itself, which knows no TLS of ours."""
+        self.factory_invoked.set() if hasattr(self, "factory_invoked") else None
+
+
+@contextmanager
+def silent_server(greeting: bytes = b"") -> Iterator[int]:
+    """Serve a port that says a greeting, and nothing more."""
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(greeting)
+            over.wait(20)
+
+    with _serving(Handler) as port:
+        yield port
+        over.set()
+
+
+@dataclass(kw_only=True)
+class Inbox:
+    """A mailbox: messages by number."""
+
+    port: int = 0
+    validity: int = 7
+    messages: dict[int, bytes] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
+
+    def put(self, raw: bytes) -> None:
+        self.messages[max(self.messages, default=0) + 1] = raw
+
+
+@contextmanager
+def imap_server(inbox: Inbox, tls: ssl.SSLContext) -> Iterator[Inbox]:
+    """Serve an inbox over TLS: LOGIN, EXAMINE, UID SEARCH, UID FETCH, LOGOUT; everything else is BAD."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with tls.wrap_socket(self.request, server_side=True) as sock, sock.makefile("rwb") as stream:
+                stream.write(b"* OK ready\r\n")
+                stream.flush()
+                for line in stream:
+                    stream.write(answer(line.decode().strip()))
+                    stream.flush()
+                    if b"LOGOUT" in line:
+                        return
+
+    def answer(line: str) -> bytes:
+        inbox.commands.append(line)
+        tag, _, command = line.partition(" ")
+        lines, verdict = _imap(inbox, command)
+        return b"".join(b"* " + text + b"\r\n" for text in lines) + f"{tag} {verdict}\r\n".encode()
+
+    with _serving(Handler) as inbox.port:
+        yield inbox
+
+
+def _imap(inbox: Inbox, command: str) -> tuple[list[bytes], str]:
+    following = max(inbox.messages, default=0) + 1
+    if command == "CAPABILITY":
+        return [b"CAPABILITY IMAP4rev1"], "OK"
+    if command.startswith("LOGIN"):
+        right = command == f'LOGIN {USER} "{PASSWORD}"'
+        return [], "OK" if right else f"NO [AUTHENTICATIONFAILED] not {command}"
+    if command == 'EXAMINE "INBOX"':
+        state = [f"{len(inbox.messages)} EXISTS", f"OK [UIDVALIDITY {inbox.validity}]", f"OK [UIDNEXT {following}]"]
+        return [text.encode() for text in state], "OK [READ-ONLY]"
+    if search := re.fullmatch(r"UID SEARCH UID (\d+):\*", command):
+        # As RFC 3501 has it: a range beyond the end still holds the last message.
+        last = max(inbox.messages, default=0)
+        found = [number for number in inbox.messages if number >= min(int(search[1]), last)]
+        return [b"SEARCH " + b" ".join(str(number).encode() for number in found)], "OK"
+    if fetch := re.fullmatch(r"UID FETCH (\d+) \(BODY\.PEEK\[\]<0\.(\d+)>\)", command):
+        raw = inbox.messages[int(fetch[1])][: int(fetch[2])]
+        head = f"{fetch[1]} FETCH (UID {fetch[1]} BODY[]<0> {{{len(raw)}}}\r\n".encode()
+        return [head + raw + b")"], "OK"
+    return [b"BYE"] if command == "LOGOUT" else [], "OK" if command == "LOGOUT" else "BAD"
+
+
+@contextmanager
+def _serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        allow_reuse_address = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Say nothing: clients of these tests hang up in the middle on purpose."""
+
+    with Server((_HOST, 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
