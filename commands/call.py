@@ -48,7 +48,7 @@ class Call:
     def show(self, data: Any, words: Callable[[], str] | None = None) -> None:
         """Print the answer: as JSON where that was asked for, else in words."""
         if self.json or words is None:
-            click.echo(dumps(data).decode())
+            click.echo(dumps(_plain(data)).decode())
         elif text := words():
             click.echo(text)
 
@@ -71,6 +71,13 @@ class Call:
             raise UserError(f"{question} Say so with --yes")
         if not click.confirm(question, err=True):
             raise UserError("nothing was changed")
+
+
+def _plain(value: Any) -> Any:
+    """Return data under plain names: those of columns that SQL would quote are no plain text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 pass_call = click.make_pass_decorator(Call)

@@ -65,7 +65,13 @@ def check_(call: Call) -> int:
             broken = audit.verify(conn)
             number, digest = audit.head(conn)
             step = current(conn)
-    data = {"sound": broken is None, "step": step, "audit_rows": number, "audit_hash": digest, "audit_broken_at": broken}
+    data = {
+        "sound": broken is None,
+        "step": step,
+        "audit_rows": number,
+        "audit_hash": digest,
+        "audit_broken_at": broken,
+    }
     call.show(data, lambda: pairs(data))
     return FAILED if broken is not None else 0
 

@@ -115,8 +115,9 @@ def _clock(call: Call, engine: Engine) -> Finding:
     with engine.db.read() as conn:
         newest = list_events(conn, {}, limit=1)
     now = engine.clock.now()
-    if newest and newest[0]["received_at"] > now + _AHEAD:
-        words = f"the newest event came at {cell(newest[0]["received_at"])} UTC, later than now ({cell(now)})"
+    latest = newest[0]["received_at"] if newest else now
+    if latest > now + _AHEAD:
+        words = f"the newest event came at {cell(latest)} UTC, later than now ({cell(now)})"
         return Finding("clock", "error", words, "set the machine's clock (timedatectl set-ntp true)")
     return ok("clock", f"it is {cell(now)} UTC, {cell(now, engine.zone)} in the shop")
 
@@ -134,10 +135,11 @@ def _due(call: Call, engine: Engine) -> Finding:
     now = engine.clock.now()
     with engine.db.read() as conn:
         rows = overdue(conn, now)
-    late = [row for row in rows if now - row.oldest > _LATE]
+    late = [row for row in rows if now - row["oldest"] > _LATE]
     if not late:
-        return ok("due", f"{counted(sum(row.count for row in rows), 'run')} due now, none of them late")
-    count, oldest = sum(row.count for row in late), min(row.oldest for row in late)
+        count = sum(row["count"] for row in rows)
+        return ok("due", f"{counted(count, 'run')} due now, none of them late")
+    count, oldest = sum(row["count"] for row in late), min(row["oldest"] for row in late)
     words = f"{counted(count, 'run')} due, the oldest since {cell(oldest)} UTC"
     return Finding("due", "warning", words, f"is the engine running? {PROGRAM} run")
 
@@ -148,7 +150,9 @@ def _dead(call: Call, engine: Engine) -> Finding:
     if not failed:
         return ok("dead_letters", "no run has failed")
     words = ", ".join(f"{rule}: {count}" for rule, count in sorted(failed.items()))
-    return Finding("dead_letters", "warning", f"failed runs wait for a person: {words}", f"{PROGRAM} runs list --outcome failed")
+    return Finding(
+        "dead_letters", "warning", f"failed runs wait for a person: {words}", f"{PROGRAM} runs list --outcome failed"
+    )
 
 
 def _claimed(call: Call, engine: Engine) -> Finding:
@@ -164,7 +168,9 @@ def _claimed(call: Call, engine: Engine) -> Finding:
 def _plugins(call: Call, engine: Engine) -> Finding:
     ill = [plugin for plugin in engine.host if plugin.quarantine]
     if not ill:
-        return ok("plugins", f"{counted(sum(plugin.brought is not None for plugin in engine.host), 'plugin')} on, all well")
+        return ok(
+            "plugins", f"{counted(sum(plugin.brought is not None for plugin in engine.host), 'plugin')} on, all well"
+        )
     words = "; ".join(f"{plugin.name} was switched off: {plugin.quarantine}" for plugin in ill)
     return Finding("plugins", "error", words, f"{PROGRAM} plugins enable {ill[0].name}")
 

@@ -89,7 +89,13 @@ def _from_file(path: Path, source: str) -> Iterator[list[Incoming | InvalidInput
     for first in range(0, max(len(items), 1), MAX_EVENTS):
         part = items[first : first + MAX_EVENTS]
         cloud = bool(part) and isinstance(part[0], dict) and "specversion" in part[0]
-        yield read_http(BATCH_TYPE if cloud else JSON_TYPE, {}, orjson.dumps(part), default_source=source, max_bytes=len(body) * 7 + 64)
+        yield read_http(
+            BATCH_TYPE if cloud else JSON_TYPE,
+            {},
+            orjson.dumps(part),
+            default_source=source,
+            max_bytes=len(body) * 7 + 64,
+        )
 
 
 def _read_one(line: bytes, source: str) -> list[Incoming | InvalidInput]:

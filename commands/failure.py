@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,27 +37,26 @@ CODES: tuple[tuple[type[VitrinError], int], ...] = (
     (VitrinError, FAILED),
 )
 
-#: What to type next, from the error and the words typed; in this order.
+#: What to type next, from the error and the command that failed; in this order.
 _NEXT: tuple[tuple[type[VitrinError], Callable[[VitrinError, str], str]], ...] = (
-    (NotFound, lambda _, noun: f"{noun} list" if noun in _LISTED else f"{noun} --help"),
+    (NotFound, lambda _, path: f"{path.split()[0]} list" if path and path.split()[0] in _LISTED else f"{path} --help"),
     (RuleError, lambda *_: "rules lint FILE"),
     (StorageError, lambda *_: "doctor"),
     (SignInError, lambda exc, _: f"plugins config {getattr(exc, 'plugin', 'NAME')}"),
     (PluginError, lambda exc, _: f"plugins info {getattr(exc, 'plugin', 'NAME')}"),
     (RemoteError, lambda exc, _: f"plugins test {getattr(exc, 'plugin', 'NAME')}"),
     (Busy, lambda *_: "doctor"),
-    (UserError, lambda _, noun: f"{noun} --help"),
+    (UserError, lambda _, path: f"{path} --help"),
 )
 _LISTED = frozenset({"rules", "runs", "plugins", "users", "tokens", "settings"})
 
 
-def tell(exc: VitrinError, call: Call, arguments: Sequence[str]) -> int:
-    """Print an error of ours and what to do next; return its exit code."""
+def tell(exc: VitrinError, call: Call, path: str) -> int:
+    """Print an error of ours and what to do next; `path` is the command that failed. Return the exit code."""
     if call.debug:
         traceback.print_exception(exc)
-    noun = next((word for word in arguments if not word.startswith("-")), "")
     follow = call.next or next(
-        (f"{PROGRAM} {make(exc, noun)}".replace("  ", " ") for kind, make in _NEXT if isinstance(exc, kind)), None
+        (f"{PROGRAM} {make(exc, path)}".replace("  ", " ") for kind, make in _NEXT if isinstance(exc, kind)), None
     )
     _say("error", exc.message)
     if follow:
@@ -65,11 +64,10 @@ def tell(exc: VitrinError, call: Call, arguments: Sequence[str]) -> int:
     return next(code for kind, code in CODES if isinstance(exc, kind))
 
 
-def tell_usage(exc: click.ClickException) -> int:
+def tell_usage(exc: click.ClickException, path: str) -> int:
     """Print what was typed wrongly."""
     _say("error", exc.format_message())
-    ctx = getattr(exc, "ctx", None)
-    _say("next", f"{ctx.command_path if ctx else PROGRAM} --help")
+    _say("next", f"{PROGRAM} {path} --help".replace("  ", " "))
     return USAGE
 
 

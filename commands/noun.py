@@ -13,7 +13,7 @@ from core.settings import SETTINGS, Setting
 
 
 class Verb(click.Command):
-    """One command. `tries` adds --dry-run, `asks` adds --yes and --no-input, `settings` shows all settings in the help."""
+    """A command: `tries` adds --dry-run, `asks` adds --yes and --no-input, `settings` lists all settings."""
 
     def __init__(
         self,

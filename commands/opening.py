@@ -1,4 +1,4 @@
-"""What commands work on: the database alone, or the whole engine. A command line that was mistyped makes no new shop."""
+"""What commands work on: the database alone, or the whole engine; a mistyped folder makes no new shop."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,7 +79,7 @@ def _make_ready(call: Call, engine: Engine, *, make: bool) -> None:
     raise Conflict(f"the database {call.settings.shown('database')} {state}")
 
 
-class _Undone(Exception):  # noqa: N818 - nothing went wrong
+class _Undone(Exception):
     """Carries the result of a dry run out of the transaction that is undone."""
 
     def __init__(self, result: Any) -> None:

@@ -1,5 +1,6 @@
 """What the answers look like in words: aligned columns, times in the shop's zone, nothing that steers a terminal."""
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ def cell(value: Any, zone: ZoneInfo | None = None) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, Mapping):
+        return plain_line(json.dumps(value, ensure_ascii=False, default=str)) if value else "-"
     if isinstance(value, (list, tuple, set, frozenset)):
         return ", ".join(sorted(map(str, value))) or "-"
     return plain_line(str(value)).replace("\n", " ").replace("\t", " ")

@@ -11,7 +11,9 @@ from core.policy.pause import pause as pause_all
 from core.policy.pause import resume as resume_all
 
 
-@click.command(cls=Verb, tries=True, examples=("pause", 'pause --reason "wrong prices" --still payment --still receipt'))
+@click.command(
+    cls=Verb, tries=True, examples=("pause", 'pause --reason "wrong prices" --still payment --still receipt')
+)
 @click.option("--reason", default="paused from the command line", help="Shown wherever something waits for it.")
 @click.option("--still", multiple=True, help="A kind of effect that goes on all the same; may be given several times.")
 @pass_call
@@ -35,5 +37,7 @@ def resume(call: Call) -> int:
         with engine.db.read() as conn:
             left = find_pause(conn) if not call.dry_run else None
     told = {"paused": left is not None, "ended": ended and {"reason": ended.reason, "by": ended.by, "at": ended.at}}
-    call.show(told, lambda: f"resumed; paused since {cell(ended.at)}: {ended.reason}" if ended else "nothing was paused")
+    call.show(
+        told, lambda: f"resumed; paused since {cell(ended.at)}: {ended.reason}" if ended else "nothing was paused"
+    )
     return call.changed(int(ended is not None))

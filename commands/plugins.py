@@ -11,7 +11,16 @@ from commands.opening import open_engine, write
 from commands.output import columns, pairs
 from commands.plugin_work import WORK
 from commands.secret_sources import read_document, read_secrets
-from core.accounts import DEFAULT, Account, delete_account, find_account, list_accounts, save_account, scope_of, secret_names
+from core.accounts import (
+    DEFAULT,
+    Account,
+    delete_account,
+    find_account,
+    list_accounts,
+    save_account,
+    scope_of,
+    secret_names,
+)
 from core.errors import InvalidInput
 from core.host import Plugin
 from core.writer import Tx
@@ -20,7 +29,10 @@ from rules.engine import Engine
 _SHOWN = ("name", "state", "builtin", "version", "category", "summary", "quarantine")
 
 
-@click.group(cls=Noun, examples=("plugins list", "plugins enable mail", "plugins config mail --set mail.json", "plugins new parrot"))
+@click.group(
+    cls=Noun,
+    examples=("plugins list", "plugins enable mail", "plugins config mail --set mail.json", "plugins new parrot"),
+)
 def plugins() -> None:
     """List, switch, set up, test and make plugins."""
 
@@ -106,44 +118,48 @@ def disable(call: Call, name: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.option("--account", default=DEFAULT, show_default=True, help="Which of the plugin's connections.")
 @click.option("--set", "source", type=click.Path(allow_dash=True), help="JSON file with settings; - for stdin.")
-@click.option("--secret", "secrets", multiple=True, metavar="NAME=FROM", help="FROM is env:VARIABLE, file:PATH or - (stdin).")
+@click.option(
+    "--secret", "secrets", multiple=True, metavar="NAME=FROM", help="FROM is env:VARIABLE, file:PATH or - (stdin)."
+)
 @click.option("--unset", multiple=True, help="A setting to forget, so that its default holds.")
 @click.option("--forget", is_flag=True, help="Forget the account and its secrets.")
 @pass_call
 def config(call: Call, name: str, account: str, **given: Any) -> int:
     """Show or change a plugin's settings; secrets are never shown, and never taken from a flag."""
-    changes = bool(given["source"] or given["secrets"] or given["unset"])
+    changes = bool(given["source"] or given["secrets"] or given["unset"] or given["forget"])
     with open_engine(call) as engine:
         schema = engine.host.get_on(name).manifest.get("settings")
         if not schema:
             raise InvalidInput("name", f"the plugin {name} has no settings")
-        now = engine.clock.now()
-        if given["forget"]:
-            write(call, engine, lambda tx: delete_account(tx, engine.secrets, name, account, actor=ACTOR, now=now))
-        elif changes:
-            _refuse_plain_secrets(schema, fresh := read_document(given["source"]), given["source"])
-            fresh |= read_secrets(given["secrets"], secret_names(schema))
-            write(call, engine, lambda tx: _save(tx, engine, schema, (name, account), fresh, given["unset"]))
+        if changes:
+            fresh = _read_settings(schema, given["source"], given["secrets"])
+            wanted = Account(plugin=name, name=account, settings=fresh)
+            write(call, engine, lambda tx: _change(tx, engine, schema, wanted, given))
         told = _account(engine, schema, name, account)
     call.show(told, lambda: pairs({**told["settings"], **dict.fromkeys(told["secrets"], "(stored)")}))
-    return call.changed(int(changes or given["forget"])) if changes or given["forget"] else 0
+    return call.changed(1) if changes else 0
 
 
-def _refuse_plain_secrets(schema: Mapping[str, Any], fresh: Mapping[str, Any], source: str | None) -> None:
-    unknown = sorted(set(fresh) - set(schema.get("properties", {})))
+def _read_settings(schema: Mapping[str, Any], source: str | None, secrets: tuple[str, ...]) -> dict[str, Any]:
+    fresh = read_document(source)
+    known = schema.get("properties", {})
+    unknown = sorted(set(fresh) - set(known))
     if unknown:
-        known = ", ".join(schema.get("properties", {}))
-        raise InvalidInput(f"settings.{unknown[0]}", f"is not a setting of this plugin ({source}); known are {known}")
+        words = f"is not a setting of this plugin ({source}); known are {', '.join(known)}"
+        raise InvalidInput(f"settings.{unknown[0]}", words)
+    return fresh | read_secrets(secrets, secret_names(schema))
 
 
-def _save(
-    tx: Tx, engine: Engine, schema: Mapping[str, Any], where: tuple[str, str], fresh: dict[str, Any], unset: tuple[str, ...]
-) -> None:
-    plugin, name = where
-    before = find_account(tx.conn, plugin, name)
-    kept = {key: value for key, value in (before.settings if before else {}).items() if key not in unset}
-    account = Account(plugin=plugin, name=name, settings={**kept, **fresh})
-    save_account(tx, engine.secrets, schema, account, actor=ACTOR, now=engine.clock.now())
+def _change(tx: Tx, engine: Engine, schema: Mapping[str, Any], fresh: Account, given: Mapping[str, Any]) -> None:
+    """Keep what was given over what is there, or forget it all."""
+    now = engine.clock.now()
+    if given["forget"]:
+        delete_account(tx, engine.secrets, fresh.plugin, fresh.name, actor=ACTOR, now=now)
+        return
+    before = find_account(tx.conn, fresh.plugin, fresh.name)
+    kept = {key: value for key, value in (before.settings if before else {}).items() if key not in given["unset"]}
+    account = Account(plugin=fresh.plugin, name=fresh.name, settings={**kept, **fresh.settings})
+    save_account(tx, engine.secrets, schema, account, actor=ACTOR, now=now)
 
 
 def _account(engine: Engine, schema: Mapping[str, Any], plugin: str, name: str) -> dict[str, Any]:

@@ -37,7 +37,9 @@ def replay(call: Call, **given: Any) -> None:
 
 
 def _words(report: dict[str, Any]) -> str:
-    lines = [f"{rule}: {', '.join(f'{count} {word}' for word, count in counts.items())}" for rule, counts in _rules(report)]
+    lines = [
+        f"{rule}: {', '.join(f'{count} {word}' for word, count in counts.items())}" for rule, counts in _rules(report)
+    ]
     effects = ", ".join(f"{count} {kind}" for kind, count in sorted(report["effects"].items())) or "none"
     rest = {name: report[name] for name in ("events", "seconds", "events_per_s", "peak_mb")}
     return "\n".join([*lines, f"effects: {effects}", pairs(rest)])

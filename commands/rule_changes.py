@@ -53,7 +53,13 @@ def _switch(call: Call, names: tuple[str, ...], change: Callable[[Any, Any], Non
         with engine.db.read() as conn:
             rows = choose(conn, names)
         for row in rows:
-            result = {"rule": row.name, "before": row.state, "state": state, "changed": row.state != state, "error": None}
+            result = {
+                "rule": row.name,
+                "before": row.state,
+                "state": state,
+                "changed": row.state != state,
+                "error": None,
+            }
             try:
                 change(engine, row)
             except (RuleError, UserError) as exc:
@@ -118,7 +124,9 @@ def disable(call: Call, name: tuple[str, ...], reason: str | None, stop_runs: bo
     return _switch(call, name, change, "off")
 
 
-@click.command("archive", cls=Verb, tries=True, asks=True, examples=("rules archive old-offer", "rules archive 'x-*' --yes"))
+@click.command(
+    "archive", cls=Verb, tries=True, asks=True, examples=("rules archive old-offer", "rules archive 'x-*' --yes")
+)
 @click.argument("name", nargs=-1, required=True)
 @pass_call
 def archive_(call: Call, name: tuple[str, ...]) -> int:

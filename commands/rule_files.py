@@ -50,7 +50,10 @@ def current_text(conn: Any, row: Any) -> str | None:
 
 
 @click.command(
-    "export", cls=Verb, tries=True, examples=("rules export ./rules", "rules export ./rules 'late-*'", "rules export . --dry-run")
+    "export",
+    cls=Verb,
+    tries=True,
+    examples=("rules export ./rules", "rules export ./rules 'late-*'", "rules export . --dry-run"),
 )
 @click.argument("folder", type=_FOLDER)
 @click.argument("name", nargs=-1)
@@ -134,7 +137,13 @@ def _save(call: Call, engine: Engine, name: str, text: str) -> dict[str, Any]:
 
         engine.writer.do(work)
     result = "created" if row is None else "same" if same else "changed"
-    return {"rule": name, "result": result, "version": row and row.version, "state": row.state if row else "off", "error": None}
+    return {
+        "rule": name,
+        "result": result,
+        "version": row and row.version,
+        "state": row.state if row else "off",
+        "error": None,
+    }
 
 
 def publish_text(

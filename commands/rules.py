@@ -24,7 +24,11 @@ _SHOWN = ("name", "state", "version", "draft", "changed_at", "title")
 
 @click.group(
     cls=Noun,
-    examples=("rules publish thank-you.yaml --state watching", "rules enable thank-you", "rules test late.yaml --last 50"),
+    examples=(
+        "rules publish thank-you.yaml --state watching",
+        "rules enable thank-you",
+        "rules test late.yaml --last 50",
+    ),
 )
 def rules() -> None:
     """List, test, publish and switch rules."""
@@ -145,11 +149,16 @@ def lint(call: Call, file: tuple[Path, ...]) -> int:
     """Check rule files: what can never work, what is missing, what may chase its own tail. Changes nothing."""
     with open_engine(call) as engine:
         found = [
-            {"file": str(path), **finding} for path in file for text in read_rules([path]) for finding in _lint(engine, text)
+            {"file": str(path), **finding}
+            for path in file
+            for text in read_rules([path])
+            for finding in _lint(engine, text)
         ]
     call.show(found, lambda: "\n".join(f"{one['file']}: {one['severity']}: {_place(one)}" for one in found))
     errors = sum(one["severity"] == "error" for one in found)
-    call.say(f"{counted(len(file), 'file')}, {counted(errors, 'error')}, {counted(len(found) - errors, 'other finding')}")
+    call.say(
+        f"{counted(len(file), 'file')}, {counted(errors, 'error')}, {counted(len(found) - errors, 'other finding')}"
+    )
     return FAILED if errors else 0
 
 

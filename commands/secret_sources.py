@@ -42,7 +42,9 @@ def _secret(name: str, source: str) -> str:
         return value
     if kind == "file":
         return _read(rest).rstrip("\r\n")
-    raise InvalidInput(f"secret.{name}", "must be env:VARIABLE, file:PATH or -, because others can read the command line")
+    raise InvalidInput(
+        f"secret.{name}", "must be env:VARIABLE, file:PATH or -, because others can read the command line"
+    )
 
 
 def _read(source: str) -> str:

@@ -1,14 +1,16 @@
 """`tokens`: API tokens, shown once and then known only by their hash."""
 
+from typing import Any
+
 import click
 
 from commands.call import ACTOR, Call, pass_call
 from commands.noun import Noun
 from commands.opening import open_records, write
 from commands.output import columns
+from core.errors import NotFound
 from core.people import People
 from core.tokens import SCOPES, Tokens
-from core.errors import NotFound
 from rules.engine import Engine
 
 _SHOWN = ("id", "name", "hint", "scopes", "created_at", "expires_at", "used_at", "revoked_at")
@@ -28,15 +30,15 @@ def tokens() -> None:
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="When it expires.")
 @click.option("--forever", is_flag=True, help="It never expires.")
 @pass_call
-def create(call: Call, name: str, scopes: tuple[str, ...], user: str | None, days: int, forever: bool) -> None:
+def create(call: Call, name: str, scopes: tuple[str, ...], **given: Any) -> None:
     """Make a token and print it: it is shown only this once."""
     if not scopes:
         call.next = "one --scope or more of: " + ", ".join(SCOPES)
     with open_records(call) as engine:
-        owner = _user_id(engine, user) if user else None
+        owner = _user_id(engine, given["user"]) if given["user"] else None
         made = Tokens(engine.db, engine.writer, engine.clock)
-        given = {"name": name, "scopes": scopes, "user": owner, "days": None if forever else days}
-        text = write(call, engine, lambda tx: made.make(tx, actor=ACTOR, **given))
+        days = None if given["forever"] else given["days"]
+        text = engine.writer.do(lambda tx: made.make(tx, name=name, scopes=scopes, actor=ACTOR, user=owner, days=days))
     call.show({"token": text, "name": name, "scopes": sorted(scopes)}, lambda: text)
     call.say("keep it now: it is not shown again")
 

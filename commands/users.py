@@ -18,7 +18,9 @@ from rules.engine import Engine
 _SHOWN = ("email", "name", "role", "language", "active", "has_password", "created_at")
 
 
-@click.group(cls=Noun, examples=("users add elif@shop.example --role admin", "users link elif@shop.example", "users list"))
+@click.group(
+    cls=Noun, examples=("users add elif@shop.example --role admin", "users link elif@shop.example", "users list")
+)
 def users() -> None:
     """Add people and change what they may do."""
 
@@ -33,7 +35,9 @@ def add(call: Call, email: str, role: str, name: str, language: str) -> int:
     """Add a person; they come in by a login link (see 'users link') and choose a password."""
     with open_records(call) as engine:
         people = _people(engine)
-        user = write(call, engine, lambda tx: people.add(tx, email, role=role, actor=ACTOR, name=name, language=language))
+        user = write(
+            call, engine, lambda tx: people.add(tx, email, role=role, actor=ACTOR, name=name, language=language)
+        )
     call.show(_told(user), lambda: f"{user.email} added as {user.role}")
     if not call.json:
         call.say(f"their way in: {PROGRAM} users link {user.email}")

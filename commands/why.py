@@ -41,6 +41,5 @@ def effects(call: Call, limit: int, object_: str | None, **where: Any) -> None:
     """List what was done, the newest first: to what, by which rule and run."""
     with open_records(call) as engine:
         with engine.db.read() as conn:
-            rows = page_effects(conn, {"object": object_, **where}, limit=limit)
-        found = [dict(row._mapping) for row in rows]
+            found = page_effects(conn, {"object": object_, **where}, limit=limit)
         call.show(found, lambda: columns(found, _SHOWN, zone=engine.zone))

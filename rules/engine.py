@@ -4,21 +4,29 @@ import platform
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
+from sqlalchemy import MetaData
 
 from core.clock import Clock, SystemClock
+from core.collect import Brought
 from core.context import Emit
 from core.db import Database
-from core.errors import VitrinError
+from core.errors import PluginError, VitrinError
 from core.events import Event
 from core.exchanges import ExchangeLog
 from core.host import Builtin, Host
 from core.http import HttpClient
 from core.invoke import Invoker
-from core.schedule import Scheduler
+from core.job_context import JobContext
+from core.jobs import Jobs
+from core.polling import Polling
+from core.queues.local import LocalQueue
+from core.schedule import Entry, Scheduler
+from core.schema_version import plugin_branch, upgrade
 from core.secrets import Secrets
 from core.settings import Settings, prepare_home
 from core.shop.fresh import refresh_data
@@ -28,6 +36,7 @@ from rules.check import ensure_ready
 from rules.conditions import Scope
 from rules.intake import Intake, Taken
 from rules.operators import OPERATORS, Operator
+from rules.retention import forget_old
 from rules.rule import Rule, read_yaml
 from rules.runner import Runner
 from rules.store import LIVE, Book, get_rule, get_version, publish, set_state
@@ -35,6 +44,7 @@ from rules.triggers import on_tick, own_event_types, sync_schedules
 
 log = structlog.get_logger("vitrin.engine")
 
+_RETENTION = "retention"
 #: How long the loop sleeps at most when nothing is due: other processes may have made runs.
 _LONGEST_SLEEP_S = 1.0
 
@@ -60,7 +70,16 @@ class Engine:
         self.writer = Writer(self.db, backlog=settings.backlog)
         self.secrets = Secrets(settings.key_file, self.clock)
         self.http = parts.http or HttpClient(recorder=ExchangeLog(self.writer, self.clock))
-        self.host = Host(self.db, self.writer, self.clock, builtins, on=settings.plugins_on, off=settings.plugins_off)
+        self.node = node_name(settings)
+        self.host = Host(
+            self.db,
+            self.writer,
+            self.clock,
+            builtins,
+            on=settings.plugins_on,
+            off=settings.plugins_off,
+            install=self._install,
+        )
         self.invoker = Invoker(
             self.host,
             self.db,
@@ -89,11 +108,18 @@ class Engine:
             self.intake,
             self.clock,
             outside=self.invoker.call_outside,
-            node=node_name(settings),
+            node=self.node,
             workers=settings.workers,
         )
-        self.scheduler = Scheduler(self.db, self.writer, self.clock, node_id=node_name(settings))
+        self.scheduler = Scheduler(self.db, self.writer, self.clock, node_id=self.node)
         self.scheduler.on("rule", lambda tx, schedule_id, planned: on_tick(self, tx, schedule_id, planned))
+        self.scheduler.on("system", lambda tx, schedule_id, _planned: self._defer_upkeep(tx, schedule_id))
+        self.jobs = Jobs(self.db, self.writer, self.clock, self.node)
+        self.jobs.register(_RETENTION, self._forget_old, klass="bulk", keep=False)
+        self.queue = LocalQueue(self.jobs, workers=settings.workers)
+        self.polling = Polling(
+            self.invoker, self.scheduler, self.jobs, self.db, zone=settings.zone, take=self.intake.take
+        )
         self._synced = -1
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
@@ -105,6 +131,7 @@ class Engine:
 
     def open(self) -> None:
         """Make the database, the plugins and the rules ready; nothing runs by itself yet."""
+        upgrade(self.db)
         with self.db.read() as conn:
             self.secrets.open(conn)
         self.host.catalogue.add(own_event_types())
@@ -112,11 +139,14 @@ class Engine:
         self._rescope()
         self.sync()
         self.host.on_change(self._rescope)
+        self.polling.start()
+        self.writer.do(lambda tx: self.scheduler.put(tx, self._upkeep()))
 
     def start(self) -> None:
         """Start the writer and the worker."""
         self.writer.start()
         self.runner.release_own()
+        self.queue.start()
         self.scheduler.start()
         thread = threading.Thread(target=self._work, name="vitrin-runner", daemon=True)
         thread.start()
@@ -129,6 +159,8 @@ class Engine:
         self.scheduler.stop()
         for thread in self._threads:
             thread.join(self.settings.stop_s)
+        self.queue.stop(self.settings.stop_s)
+        self.polling.settle()
         self.runner.stop()
         self.writer.stop()
         self.http.close()
@@ -157,12 +189,39 @@ class Engine:
             self._synced = self.book.stamp
             self.writer.do(lambda tx: sync_schedules(self, tx))
 
+    def _install(self, brought: Brought) -> None:
+        """Bring a plugin's own tables up to date before it is on."""
+        tables = brought.tables
+        if not tables:
+            return
+        if not isinstance(tables.get("metadata"), MetaData) or not tables.get("migrations"):
+            raise PluginError(brought.name, "vitrin_tables must answer metadata (SQLAlchemy) and migrations (a folder)")
+        upgrade(self.db, plugin_branch(brought.name, Path(tables["migrations"]), tables["metadata"]))
+
     def _rescope(self) -> None:
         """Rules are compiled against the operators and facts of the plugins that are on."""
         added = {row.name: Operator.from_plugin(row.name, row.types, row.test) for row in self.host.operators.values()}
         scope = Scope(operators={**OPERATORS, **added}, facts=frozenset(self.host.facts))
         with self.db.read() as conn:
             self.book.rescope(conn, scope)
+
+    # Upkeep
+
+    def _upkeep(self) -> Entry:
+        return Entry(
+            id=f"system:{_RETENTION}",
+            owner="system",
+            name=_RETENTION,
+            spec="every day at 04:10",
+            zone=self.settings.zone,
+        )
+
+    def _defer_upkeep(self, tx: Tx, schedule_id: str) -> None:
+        self.jobs.defer(tx, schedule_id.removeprefix("system:"), {}, key=schedule_id)
+
+    def _forget_old(self, job: JobContext) -> None:
+        forgotten = forget_old(self.writer, self.settings, self.clock.now())
+        log.info("what was past its retention was deleted", **forgotten)
 
     # Work
 

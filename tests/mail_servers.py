@@ -1,7 +1,7 @@
 """Mail servers on this machine that enforce real rules: SMTP (aiosmtpd, TLS, AUTH) and a small IMAP."""
 
+import asyncio
 import re
-import socket
 import socketserver
 import ssl
 import threading
@@ -14,7 +14,6 @@ from email.policy import default
 from typing import Any, cast
 
 import trustme
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 USER, PASSWORD = "shop", "SENTINEL-mail-password"
@@ -60,7 +59,8 @@ class PostOffice:
     server_names: list[str | None] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
 
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+    # Names that aiosmtpd looks for.
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
         if self.at_recipient:
             return self.at_recipient
         if address not in self.boxes:
@@ -71,7 +71,7 @@ class PostOffice:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         if self.after_data:
             return self.after_data
         self.raw.append(envelope.content)
@@ -93,35 +93,33 @@ class PostOffice:
 
 @contextmanager
 def smtp_server(office: PostOffice, tls: ssl.SSLContext | None, *, implicit: bool = False) -> Iterator[PostOffice]:
-    """Serve an office: STARTTLS and a login are required, unless there is no TLS at all."""
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        office.port = probe.getsockname()[1]
+    """Serve an office: TLS and a login are required, unless there is no TLS at all."""
+    rules: dict[str, Any] = {"enable_SMTPUTF8": office.utf8, "data_size_limit": 20_000, "hostname": "mx.shop.test"}
     if tls is not None:
-        tls.sni_callback = lambda sock, name, context: office.server_names.append(name)
-    rules: dict[str, Any] = {"enable_SMTPUTF8": office.utf8, "data_size_limit": 100_000, "hostname": "mx.shop.test"}
-    if tls is not None:
+        tls.sni_callback = lambda _sock, name, _context: office.server_names.append(name)
         rules |= {"authenticator": office.authenticate, "auth_required": True}
-        rules |= {"auth_require_tls": not implicit} if implicit else {"require_starttls": True, "tls_context": tls}
-    controller = _Controller(office, rules, tls if implicit else None)
-    controller.start()
+        rules |= {"auth_require_tls": False} if implicit else {"require_starttls": True, "tls_context": tls}
+    loop = asyncio.new_event_loop()
+    listening = loop.create_server(lambda: SMTP(office, loop=loop, **rules), _HOST, 0, ssl=tls if implicit else None)
+    server = loop.run_until_complete(listening)
+    office.port = server.sockets[0].getsockname()[1]
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
     try:
         yield office
     finally:
-        controller.stop()
+        asyncio.run_coroutine_threadsafe(_stop(server), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
-class _Controller(Controller):
-    def __init__(self, office: PostOffice, rules: dict[str, Any], implicit: ssl.SSLContext | None) -> None:
-        self._rules = rules
-        super().__init__(office, hostname=_HOST, port=office.port, ssl_context=implicit)
-
-    def factory(self) -> SMTP:
-        return SMTP(self.handler, **self._rules)
-
-    def _trigger_server(self) -> None:
-        """Skip the first connection that the library makes to itself, which knows no TLS of ours."""
-        self.factory_invoked.set() if hasattr(self, "factory_invoked") else None
+async def _stop(server: asyncio.Server) -> None:
+    server.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 @contextmanager
@@ -180,23 +178,25 @@ def imap_server(inbox: Inbox, tls: ssl.SSLContext) -> Iterator[Inbox]:
 def _imap(inbox: Inbox, command: str) -> tuple[list[bytes], str]:
     following = max(inbox.messages, default=0) + 1
     if command == "CAPABILITY":
-        return [b"CAPABILITY IMAP4rev1"], "OK"
+        return [b"CAPABILITY IMAP4rev1"], "OK done"
     if command.startswith("LOGIN"):
         right = command == f'LOGIN {USER} "{PASSWORD}"'
-        return [], "OK" if right else f"NO [AUTHENTICATIONFAILED] not {command}"
-    if command == 'EXAMINE "INBOX"':
+        return [], "OK done" if right else f"NO [AUTHENTICATIONFAILED] not {command}"
+    if command.startswith("EXAMINE") and command != 'EXAMINE "INBOX"':
+        return [], "NO no such folder"
+    if command.startswith("EXAMINE"):
         state = [f"{len(inbox.messages)} EXISTS", f"OK [UIDVALIDITY {inbox.validity}]", f"OK [UIDNEXT {following}]"]
-        return [text.encode() for text in state], "OK [READ-ONLY]"
+        return [text.encode() for text in state], "OK [READ-ONLY] done"
     if search := re.fullmatch(r"UID SEARCH UID (\d+):\*", command):
         # As RFC 3501 has it: a range beyond the end still holds the last message.
         last = max(inbox.messages, default=0)
         found = [number for number in inbox.messages if number >= min(int(search[1]), last)]
-        return [b"SEARCH " + b" ".join(str(number).encode() for number in found)], "OK"
+        return [b"SEARCH " + b" ".join(str(number).encode() for number in found)], "OK done"
     if fetch := re.fullmatch(r"UID FETCH (\d+) \(BODY\.PEEK\[\]<0\.(\d+)>\)", command):
         raw = inbox.messages[int(fetch[1])][: int(fetch[2])]
         head = f"{fetch[1]} FETCH (UID {fetch[1]} BODY[]<0> {{{len(raw)}}}\r\n".encode()
-        return [head + raw + b")"], "OK"
-    return [b"BYE"] if command == "LOGOUT" else [], "OK" if command == "LOGOUT" else "BAD"
+        return [head + raw + b")"], "OK done"
+    return ([b"BYE"], "OK done") if command == "LOGOUT" else ([], "BAD what?")
 
 
 @contextmanager

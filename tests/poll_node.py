@@ -11,7 +11,6 @@ import pluggy
 from sqlalchemy import select
 
 from core.clock import VirtualClock
-from core.db import metadata
 from core.host import Builtin
 from core.jobs import Jobs
 from core.polling import Polling
@@ -87,7 +86,6 @@ class Polled:
         given = {"home": home, "synchronous": "off", "zone": "UTC"}
         self.clock = VirtualClock(start)
         self.engine = Engine(load_settings(given, {}), {**BUILTINS, "feed": feed}, Parts(clock=self.clock))
-        metadata.create_all(self.engine.db.engine)
         self.engine.open()
         self.db, self.writer, self.host = self.engine.db, self.engine.writer, self.engine.host
         self.scheduler = Scheduler(self.db, self.writer, self.clock, "test")

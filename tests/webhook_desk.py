@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from core.accounts import Account, save_account
+from core.clock import VirtualClock
 from core.errors import RemoteError, UserError
 from core.events import Event
 from core.ids import new_id
@@ -20,13 +21,14 @@ class Desk:
     """Takes deliveries in as the route /hooks/webhooks/ACCOUNT/in does."""
 
     engine: Engine
+    clock: VirtualClock
 
     def connect(self, account: str = "default", **settings: Any) -> None:
         """Save an account; nothing of it is checked less than the settings page does."""
         schema = self.engine.host.get_on("webhooks").manifest["settings"]
         saved = Account(plugin="webhooks", name=account, settings=settings)
         self.engine.writer.do(
-            lambda tx: save_account(tx, self.engine.secrets, schema, saved, actor="test", now=self.engine.clock.now())
+            lambda tx: save_account(tx, self.engine.secrets, schema, saved, actor="test", now=self.clock.now())
         )
 
     def deliver(
@@ -55,7 +57,7 @@ class Desk:
 
     def _emitter(self, tx: Tx) -> Any:
         def emit(type: str, data: dict[str, Any], *, key: Any = None, customer: Any = None, id: Any = None) -> None:
-            now = self.engine.clock.now()
+            now = self.clock.now()
             self.engine.host.catalogue.check(type, data)
             fields = {"time": now, "received_at": now, "key": key, "customer": customer, "data": data}
             event = Event(id=new_id(), source="vitrin/webhooks", external_id=id or new_id(), type=type, **fields)

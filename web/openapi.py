@@ -92,7 +92,8 @@ def _answer(route: Route, schema: Mapping[str, Any] | None) -> dict[str, Any]:
     headers = {"headers": _RATE_HEADERS} if route.scope != OPEN else {}
     if schema is None:
         return {"description": "Done.", **headers}
-    return {"description": "Done.", "content": {route.answer_media: {"schema": dict(schema)}}, **headers}
+    content = {route.answer_media: {"schema": dict(schema)} if schema else {}}
+    return {"description": "Done.", "content": content, **headers}
 
 
 def _errors() -> dict[str, Any]:

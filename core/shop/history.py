@@ -44,7 +44,7 @@ def find_last_bought(
     found: dict[Asked, datetime | None] = {}
     for customer, at in asked:
         moments = bought.get(customer, [])
-        before = len(moments)
+        before = bisect_left(moments, at)
         found[customer, at] = moments[before - 1] if before else None
     return found
 

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, and_, bindparam, literal, select, union_all
 
 from core.errors import NotFound
 from core.shop.external_ids import find_ours
-from core.shop.rows import Row, chunks, is_storable, rows_in
-from core.shop.tables import customer_links, customer_merges, customers, external_ids
+from core.shop.rows import Row, chunks, contains, equals, is_storable, rows_in
+from core.shop.tables import customer_links, customer_merges, customers, external_ids, tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,3 +134,19 @@ def _one(ranks: Mapping[str, int]) -> str | None:
 def find_customer_id(conn: Connection, reference: str, *, system: str | None = None) -> str | None:
     """Return our id for one reference, or None."""
     return find_customer_ids(conn, [reference], system=system).get(reference)
+
+
+def find_customers(conn: Connection, *, text: str | None = None, tag: str | None = None, limit: int = 100) -> list[str]:
+    """Return the ids of customers whose names, phone, e-mail or city hold the text, the newest first; stubs too."""
+    wanted = select(customers.c.id)
+    if text is not None:
+        # A number is found however its digits are set apart.
+        digits = "".join(letter for letter in text if letter not in " +-()")
+        words = digits if digits.isascii() and digits.isdigit() else text
+        wanted = wanted.where(contains(customers.c.search, words))
+    if tag is not None:
+        tagged = select(tags.c.object).where(tags.c.kind == "customer", equals(tags.c.tag, tag))
+        wanted = wanted.where(customers.c.id.in_(tagged))
+    return list(
+        conn.execute(wanted.order_by(customers.c.created_at.desc(), customers.c.id.desc()).limit(limit)).scalars()
+    )

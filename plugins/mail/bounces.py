@@ -9,6 +9,8 @@ from email.policy import compat32
 
 _STATUS = re.compile(r"\b([245]\.[0-9]{1,3}\.[0-9]{1,3})\b")
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,300}>")
+_REPORTS = ("message/delivery-status", "message/global-delivery-status")
+_QUOTES = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
 _REASON_LIMIT = 300
 _MOST_RECIPIENTS = 100
 
@@ -35,11 +37,7 @@ def read_bounce(raw: bytes) -> list[Bounce]:
         return []
     parts = [part for part in message.walk() if part is not message]
     ident = _original_id(parts)
-    reports = [
-        part
-        for part in parts
-        if part.get_content_type() in ("message/delivery-status", "message/global-delivery-status")
-    ]
+    reports = [part for part in parts if part.get_content_type() in _REPORTS]
     groups = [group for report in reports for group in _groups(report)][:_MOST_RECIPIENTS]
     return [bounce for group in groups if (bounce := _bounce(group, ident)) is not None]
 
@@ -71,15 +69,15 @@ def _bounce(group: Message, ident: str | None) -> Bounce | None:
 def _original_id(parts: list[Message]) -> str | None:
     """Return the Message-ID of the quoted message or of its quoted headers."""
     for part in parts:
-        kind = part.get_content_type()
-        quoted: Message | None = None
-        if kind in ("message/rfc822", "message/global"):
-            payload = part.get_payload()
-            quoted = payload[0] if isinstance(payload, list) and payload and isinstance(payload[0], Message) else None
-        elif kind in ("text/rfc822-headers", "message/global-headers"):
+        if part.get_content_type() not in _QUOTES:
+            continue
+        payload = part.get_payload()
+        if isinstance(payload, list):  # message/...: parsed already
+            quoted = payload[0] if payload else None
+        else:
             content = part.get_payload(decode=True)
             quoted = message_from_bytes(content, policy=compat32) if isinstance(content, bytes) else None
-        if quoted is not None and (found := _MESSAGE_ID.search(_text(quoted, "Message-ID"))):
+        if isinstance(quoted, Message) and (found := _MESSAGE_ID.search(_text(quoted, "Message-ID"))):
             return found[0]
     return None
 

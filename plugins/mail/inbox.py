@@ -89,12 +89,10 @@ def _open(ctx: Any, place: Place) -> Iterator[Mailbox]:
         closing(tls_context(place).wrap_socket(plain, server_hostname=place.host)) as secured,
     ):
         mailbox = Mailbox(place, secured)
-        try:
+        with closing(mailbox.file):
             _login(mailbox, place, user, password)
             yield mailbox
             mailbox.logout()
-        finally:
-            mailbox.shutdown()
 
 
 def _login(mailbox: Mailbox, place: Place, user: str, password: str) -> None:

@@ -118,7 +118,7 @@ def _handler(receiver: FakeReceiver) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             """Say nothing: what came is in `got` and `refused`."""
 
     return Handler

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from core.crash import arm
-from core.db import metadata
 from core.events import Event
 from core.host import Builtin
 from core.ids import new_id
@@ -54,7 +53,6 @@ then:
 def open_engine(plan: dict[str, Any]) -> Engine:
     flags = {"home": plan["home"], "zone": "UTC", "allow_hosts": plan["allow"], "log_level": "error"}
     engine = Engine(load_settings({**flags, **plan.get("flags", {})}, {}), {**BUILTINS, "provider": PROVIDER})
-    metadata.create_all(engine.db.engine)
     engine.open()
     return engine
 

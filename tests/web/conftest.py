@@ -6,20 +6,11 @@ from typing import Any
 
 import pytest
 from api_client import ApiClient, make_token
-from engines import START
+from web_engine import PLENTY, open_engine
 
-from core.clock import VirtualClock
-from core.db import metadata
-from core.host import Builtin
-from core.settings import load_settings
 from core.tokens import SCOPES
-from plugins import BUILTINS
-from rules.engine import Engine, Parts
+from rules.engine import Engine
 from web.app import create_app
-
-#: Nothing that a test does quickly is slowed down.
-PLENTY: dict[str, str] = dict.fromkeys(("read", "write", "events", "test", "hook", "failed"), "1000000/minute")
-HOOKED = Builtin(name="hooked", module="hooked_plugin", summary="Listens", on=True)
 
 
 @pytest.fixture
@@ -30,10 +21,7 @@ def flags() -> dict[str, Any]:
 
 @pytest.fixture
 def engine(tmp_path: Path, flags: dict[str, Any]) -> Iterator[Engine]:
-    settings = load_settings({"home": tmp_path, "synchronous": "off", "zone": "UTC", **flags}, {})
-    engine = Engine(settings, {**BUILTINS, HOOKED.name: HOOKED}, Parts(clock=VirtualClock(START)))
-    metadata.create_all(engine.db.engine)
-    engine.open()
+    engine = open_engine(tmp_path, **flags)
     yield engine
     engine.close()
 

@@ -54,10 +54,9 @@ def test_payload_shapes_get_an_expected_status(place: str, api: ApiClient, open_
         headers = {**({"Content-Type": media} if media else {}), **(open_hook if "hooks" in place else {})}
         answer = api.call(row["method"], place + more, data=body, headers=headers)
         allowed = set(row["expect_status"])
-        if place.startswith("/hooks") and 422 in allowed:
-            allowed |= {202}  # a rule's webhook takes any JSON: the rule decides what it makes of it
-        if 404 in allowed or place != "/events":
-            allowed |= {404, 405, 422} & {answer.status_code} if answer.status_code < 500 else set()
+        if place != "/events":
+            # What is right as JSON may be wrong for the route; a rule's webhook takes any JSON.
+            allowed |= {404, 405, 422} | ({202} if "hooks" in place and 422 in allowed else set())
         if answer.status_code not in allowed:
             wrong.append((row["id"], row["note"], answer.status_code, answer.get_data(as_text=True)[:200]))
     assert wrong == []
@@ -97,9 +96,11 @@ def test_media_types_are_strict(media: str, status: int, api: ApiClient):
         assert (place, answer.status_code) == (place, status)
 
 
-@pytest.mark.parametrize("query", ["?nope=1", "?limit=0", "?limit=501", "?limit=x", "?limit=1&limit=2", "?limit=%D9%A1"])
+@pytest.mark.parametrize(
+    "query", ["nope=1", "limit=0", "limit=501", "limit=x", "limit=1&limit=2", "limit=%D9%A1"]
+)
 def test_odd_parameters_are_refused(query: str, api: ApiClient):
-    assert api.call("GET", f"/events{query}").status_code == 400
+    assert api.call("GET", f"/events?{query}").status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,9 @@ def test_foreign_cursors_are_refused(cursor: str, api: ApiClient):
         assert api.call("GET", f"{place}?cursor={cursor}").status_code == 400
 
 
-@pytest.mark.parametrize("name", ["%00", "..", "%2e%2e", "a%0d%0ab", "x" * 600, "%F0%9F%A6%84", "';DROP TABLE rules;--", "%5c%5c"])
+@pytest.mark.parametrize(
+    "name", ["%00", "..", "%2e%2e", "a%0d%0ab", "x" * 600, "%F0%9F%A6%84", "';DROP TABLE rules;--", "%5c%5c"]
+)
 def test_odd_names_are_nothing(name: str, api: ApiClient):
     for place in ("/rules/{}", "/events/{}", "/runs/{}", "/plugins/{}", "/rules/{}/versions/1", "/plugins/{}/schema"):
         assert api.call("GET", place.format(name)).status_code in (404, 400)

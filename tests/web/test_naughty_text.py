@@ -1,4 +1,4 @@
-"""Odd texts in every text field of the API: kept exactly as they came, or refused with a reason. Never a server error."""
+"""Odd texts in every text field of the API: kept exactly as they came, or refused with a reason, never an error."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

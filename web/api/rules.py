@@ -15,7 +15,7 @@ from rules.store import archive, find_rule, get_rule, get_version, list_rules, s
 from rules.yaml_text import read_rule_text, to_yaml
 from web.paging import QUERY, page_of, page_schema
 from web.routes import JSON, YAML, Call, Reply, Route
-from web.shapes import RULE, RULE_ROW, TEXT
+from web.shapes import ANY, RULE, RULE_ROW
 
 #: How a rule may be called; the same pattern as in the rule document.
 _NAME = re.compile(rule_schema()["properties"]["rule"]["pattern"])
@@ -208,7 +208,7 @@ ROUTES = (
         scope="rules:read",
         run=export_rule,
         summary="The rule as YAML, comments kept",
-        answers={200: TEXT},
+        answers={200: ANY},
         answer_media=YAML,
     ),
     Route(

@@ -13,7 +13,7 @@ from web.api.rules import live_text, problems_of, read_document
 from web.paging import QUERY, cut, page_schema, read_cursor, write_cursor
 from web.problems import from_error
 from web.routes import YAML, Call, Reply, Route
-from web.shapes import DRY_RUN, FINDING, FLAG, ITEM_PROBLEM, MAYBE, TEXT, VERSION, VERSION_ROW, list_of, shape
+from web.shapes import ANY, DRY_RUN, FINDING, FLAG, ITEM_PROBLEM, MAYBE, TEXT, VERSION, VERSION_ROW, list_of, shape
 
 _WHICH = {"type": "string", "pattern": "^([1-9][0-9]{0,6}|draft|live)$"}
 _IMPORTED = shape(
@@ -142,7 +142,7 @@ ROUTES = (
         scope="rules:read",
         run=export_rules,
         summary="All rules as one YAML file",
-        answers={200: TEXT},
+        answers={200: ANY},
         answer_media=YAML,
     ),
     Route(

@@ -1,11 +1,15 @@
 """Customers: who is who, what is stored, what is told."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from shop_records import Records
 
-from core.errors import InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput, NotFound
+from core.shop.identity import find_customers
 from core.shop.snapshots import snapshot_customer
 from core.shop.tables import customers, external_ids
+from core.writer import Writer
 
 ELIF = {"external_id": "17", "phone": "0532 123 45 67", "email": "Elif@Shop.Example", "name": "Elif", "city": "İzmir"}
 
@@ -209,3 +213,44 @@ def test_tag_is_added_and_removed_once(records):
     records.do(lambda shop: shop.remove_tag("customer", "17", "vip"))
     assert not records.do(lambda shop: shop.remove_tag("customer", "17", "vip")).is_changed
     assert records.told[-1].data["changes"]["customer.tags"] == {"from": ["new", "vip"], "to": ["new"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("elif", ["Elif"]),  # small letters
+        ("532 123-45", ["Elif"]),  # digits set apart
+        ("izmir", ["Elif"]),  # another i
+        ("SHOP.example", ["Elif"]),  # a part of the address
+        ("%", ["100 %_"]),  # a sign of LIKE
+        ("%_", ["100 %_"]),  # two of them
+        ("_l", []),  # is no wild card
+        ("\udc00", []),  # can never be stored
+        ("' OR 1=1 --", []),  # is no SQL
+    ],
+)
+def test_customers_are_searched_by_plain_words(records, text, found):
+    store(records, ELIF | {"tags": ["vip"]})
+    store(records, {"external_id": "18", "name": "100 %_"})
+    ids = records.read(lambda conn: find_customers(conn, text=text))
+    assert [records.read(lambda conn, ours=ours: snapshot_customer(conn, ours))["name"] for ours in ids] == found
+    assert len(records.read(lambda conn: find_customers(conn, tag="vip"))) == 1
+    assert records.read(lambda conn: find_customers(conn, tag=text)) == []
+
+
+def test_parallel_first_orders_make_one_customer(records):
+    """Writers of several processes meet the same new phone number: one stores it, the others find it."""
+    writers = [Writer(records.db) for _ in range(4)]
+
+    def meet(number: int) -> str:
+        one = Records(db=records.db, writer=writers[number % len(writers)])
+        for _ in range(10):
+            try:
+                return store(one, {"phone": "+905321234567", "city": "Van", "tags": ["vip"]}).id
+            except Conflict:
+                continue
+        raise AssertionError("never got through")
+
+    with ThreadPoolExecutor(20) as pool:
+        assert len(set(pool.map(meet, range(20)))) == 1
+    assert records.count(customers) == 1

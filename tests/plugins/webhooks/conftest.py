@@ -17,6 +17,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     """A desk at the moment of the tables of forgeries."""
-    engine = make_engine(tmp_path, clock=VirtualClock(NOW), plugins_on=("webhooks",))
-    yield Desk(engine=engine)
+    clock = VirtualClock(NOW)
+    engine = make_engine(tmp_path, clock=clock, plugins_on=("webhooks",))
+    yield Desk(engine=engine, clock=clock)
     engine.close()

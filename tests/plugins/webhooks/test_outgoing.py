@@ -15,7 +15,6 @@ from structlog.testing import capture_logs
 
 from core.accounts import Account, save_account
 from core.clock import VirtualClock
-from core.db import metadata
 from core.effects import list_effects
 from core.http import Call, HttpClient
 from core.settings import load_settings
@@ -103,7 +102,6 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         }
         parts = Parts(clock=clock, http=HttpClient(clock=clock, recorder=notes))
         engine = Engine(load_settings(given, {}), BUILTINS, parts)
-        metadata.create_all(engine.db.engine)
         engine.open()
         shop = Shop(engine=engine, clock=clock, receiver=receiver, notes=notes)
         shop.connect(url=receiver.url)

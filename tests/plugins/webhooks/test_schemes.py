@@ -46,7 +46,7 @@ def test_any_changed_byte_is_refused(raw: bytes, place: int, change: int):
 @given(st.sampled_from(SCHEMES), st.text(max_size=80), st.binary(max_size=40))
 def test_unsigned_deliveries_are_refused_whatever_they_say(scheme: str, value: str, body: bytes):
     names = ("x-sig", "webhook-id", "webhook-timestamp", "webhook-signature", "x-shopify-hmac-sha256")
-    headers = dict.fromkeys((*names, "x-wc-webhook-signature"), value)
+    headers: dict[str, str] = dict.fromkeys((*names, "x-wc-webhook-signature"), value)
     settings: dict[str, Any] = {"scheme": scheme, "secret": SECRET, "header": "x-sig"}
     with pytest.raises(RejectedError):
         check(read_claim(Delivery(headers=headers, body=body, now=NOW, settings=settings)))

@@ -1,0 +1,231 @@
+"""Notifications of mail servers (RFC 3464), and the mailbox that they come to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mail_servers import PASSWORD, Authority, Inbox, PostOffice, imap_server
+from mail_shop import MailShop, open_shop
+
+from core.errors import InvalidInput, RejectedError, SignInError, TemporaryError
+from plugins.mail.bounces import Bounce, read_bounce
+
+ID = "<0f3a@shop.test>"
+
+
+def notification(
+    groups: str,
+    *,
+    ident: str = ID,
+    quoted: str = "message/rfc822",
+    kind: str = "multipart/report; report-type=delivery-status",
+) -> bytes:
+    """Return a notification as a mail server writes it."""
+    text = f"""From: MAILER-DAEMON@mx.test
+To: shop@shop.test
+Subject: Undelivered Mail Returned to Sender
+MIME-Version: 1.0
+Content-Type: {kind}; boundary="b1"
+
+--b1
+Content-Type: text/plain
+
+This is the mail system at host mx.test. I am sorry.
+
+--b1
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.test
+Arrival-Date: Mon, 2 Mar 2026 09:00:00 +0000
+
+{groups}
+--b1
+Content-Type: {quoted}
+
+From: shop@shop.test
+Message-ID: {ident}
+Subject: Order
+
+--b1--
+"""
+    return text.replace("\n", "\r\n").encode()
+
+
+FAILED = """Final-Recipient: rfc822; ada@customer.test
+Original-Recipient: rfc822;ada@customer.test
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 <ada@customer.test>: Recipient address
+    rejected: User unknown
+"""
+
+
+def test_unknown_mailbox_is_read():
+    assert read_bounce(notification(FAILED)) == [
+        Bounce(
+            message_id=ID,
+            recipient="ada@customer.test",
+            status="5.1.1",
+            permanent=True,
+            reason="550 5.1.1 <ada@customer.test>: Recipient address rejected: User unknown",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "quoted", ["message/rfc822", "text/rfc822-headers", "message/global-headers", "message/global"]
+)
+def test_id_is_found_in_whatever_is_quoted(quoted: str):
+    assert [bounce.message_id for bounce in read_bounce(notification(FAILED, quoted=quoted))] == [ID]
+
+
+def test_each_recipient_has_an_own_verdict():
+    groups = f"{FAILED}\nFinal-Recipient: rfc822; bo@customer.test\nAction: delayed\nStatus: 4.4.1\n\n"
+    groups += "Final-Recipient: rfc822; cy@customer.test\nAction: failed\nStatus: 4.2.2\n\n"
+    groups += "Final-Recipient: rfc822; di@customer.test\nAction: delivered\nStatus: 2.0.0\n"
+    found = [(bounce.recipient, bounce.permanent) for bounce in read_bounce(notification(groups))]
+    assert found == [("ada@customer.test", True), ("cy@customer.test", False)]
+
+
+@pytest.mark.parametrize(
+    ("group", "recipient", "status", "reason"),
+    [
+        # letters in capitals, no original recipient, angle brackets
+        (
+            "FINAL-RECIPIENT: RFC822; <ada@customer.test>\nACTION: Failed\nSTATUS: 5.2.2\n",
+            "ada@customer.test",
+            "5.2.2",
+            "",
+        ),
+        # an international address
+        (
+            "Final-Recipient: utf-8; ada@xn--bcher-kva.test\nAction: failed\nStatus: 5.0.0\n",
+            "ada@xn--bcher-kva.test",
+            "5.0.0",
+            "",
+        ),
+        # a comment behind the status
+        ("Final-Recipient: rfc822; a@b.test\nAction: failed\nStatus: 5.7.1 (blocked)\n", "a@b.test", "5.7.1", ""),
+        # no status: taken from what the other server said
+        (
+            "Final-Recipient: rfc822; a@b.test\nAction: failed\nDiagnostic-Code: smtp; 550 5.7.26 SPF\n",
+            "a@b.test",
+            "5.7.26",
+            "550 5.7.26 SPF",
+        ),
+        # neither: it failed, that much is known
+        ("Final-Recipient: rfc822; a@b.test\nAction: failed\n", "a@b.test", "5.0.0", ""),
+    ],
+)
+def test_what_servers_write_differently_is_understood(group: str, recipient: str, status: str, reason: str):
+    (bounce,) = read_bounce(notification(group))
+    assert (bounce.recipient, bounce.status, bounce.reason) == (recipient, status, reason)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"From: ada@customer.test\r\nSubject: Re: Order\r\n\r\nUndelivered: 550 5.1.1",  # a person
+        notification(FAILED, kind="multipart/mixed"),  # no report
+        notification(""),  # a report about nobody
+        notification(FAILED.replace("failed", "delayed")),
+        notification(FAILED)[:300],  # cut
+    ],
+)
+def test_other_messages_are_no_bounces(raw: bytes):
+    assert read_bounce(raw) == []
+
+
+@given(st.binary(max_size=400), st.integers(0, 700))
+def test_any_bytes_are_survived(noise: bytes, place: int):
+    whole = notification(FAILED)
+    for raw in (noise, whole[:place] + noise + whole[place:], whole[:place] + noise):
+        assert isinstance(read_bounce(raw), list)
+
+
+@pytest.fixture
+def inbox(authority: Authority) -> Iterator[Inbox]:
+    with imap_server(Inbox(), authority.context("localhost")) as inbox:
+        yield inbox
+
+
+@pytest.fixture
+def watching(tmp_path: Path, authority: Authority, inbox: Inbox, office: PostOffice) -> Iterator[MailShop]:
+    """A shop that sends through the office and reads the inbox."""
+    allow = (f"localhost:{office.port}", f"localhost:{inbox.port}")
+    with open_shop(tmp_path, allow=allow) as shop:
+        shop.connect(port=office.port, authority=authority.pem, imap_host="localhost", imap_port=inbox.port)
+        yield shop
+
+
+def test_returned_message_becomes_one_event(watching: MailShop, office: PostOffice, inbox: Inbox):
+    watching.pay()
+    sent = office.mail[0]["Message-ID"]
+    inbox.put(b"Subject: Re: Order\r\n\r\nThank you!")
+    inbox.put(notification(FAILED, ident=sent))
+    cursor = watching.poll()
+    (event,) = watching.bounced()
+    assert (event.key, event.customer) == ("A-1", "c-1")
+    assert event.data["message_id"] == sent
+    assert (event.data["recipient"], event.data["status"], event.data["permanent"]) == (
+        "ada@customer.test",
+        "5.1.1",
+        True,
+    )
+    # nothing new
+    assert watching.poll(cursor) == cursor
+    # the same one again, under new numbers
+    inbox.validity = 8
+    inbox.put(notification(FAILED, ident=sent))
+    assert watching.poll(cursor) == {"validity": 8, "next": 4}
+    assert len(watching.bounced()) == 1
+
+
+def test_notification_about_a_strange_message_is_left_aside(watching: MailShop, inbox: Inbox):
+    inbox.put(notification(FAILED, ident="<forged@shop.test>"))
+    assert watching.poll() == {"validity": 7, "next": 2}
+    assert watching.bounced() == []
+
+
+def test_forwarded_message_counts_for_the_address_we_wrote_to(watching: MailShop, office: PostOffice, inbox: Inbox):
+    watching.pay()
+    inbox.put(
+        notification(FAILED.replace("ada@customer.test", "ada@elsewhere.test"), ident=office.mail[0]["Message-ID"])
+    )
+    watching.poll()
+    assert watching.bounced()[0].data["recipient"] == "ada@customer.test"
+
+
+def test_mailbox_is_only_read(watching: MailShop, inbox: Inbox):
+    inbox.put(notification(FAILED))
+    watching.poll()
+    words = [command.partition(" ")[2].split()[0] for command in inbox.commands]
+    assert set(words) == {"CAPABILITY", "LOGIN", "EXAMINE", "UID", "LOGOUT"}
+    assert "BODY.PEEK" in " ".join(inbox.commands)
+
+
+def test_trouble_with_the_mailbox_is_named(watching: MailShop, inbox: Inbox, office: PostOffice):
+    watching.connect(imap_password="SENTINEL-other")
+    with pytest.raises(SignInError, match="refused the login") as refused:
+        watching.poll()
+    assert "SENTINEL" not in str(refused.value)
+    watching.connect(imap_password=PASSWORD, imap_folder="Nowhere")
+    with pytest.raises(RejectedError, match="no folder Nowhere"):
+        watching.poll()
+    watching.connect(imap_folder='INBOX"\r\nA1 DELETE "INBOX')
+    with pytest.raises(InvalidInput, match="imap_folder"):
+        watching.poll()
+    watching.connect(imap_folder="INBOX", imap_port=office.port)
+    with pytest.raises(TemporaryError):
+        watching.poll()
+    watching.connect(imap_port=143)
+    with pytest.raises(RejectedError, match="not allowed"):
+        watching.poll()
+
+
+def test_poller_rests_while_no_mailbox_is_named(tmp_path: Path):
+    with open_shop(tmp_path) as shop:
+        assert shop.poll({"validity": 1, "next": 2}) == {"validity": 1, "next": 2}
