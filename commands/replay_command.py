@@ -11,6 +11,7 @@ from commands.opening import quiet_logs
 from commands.output import pairs, progress_bar
 from commands.replay import Order
 from commands.replay import replay as run_replay
+from core.durations import find_zone
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -31,6 +32,7 @@ def replay(call: Call, **given: Any) -> None:
     FOLDER holds orders, items, payments, reviews, customers and products as CSV files, packed or not.
     """
     quiet_logs(call, "error")
+    find_zone(given["zone"])
     with progress_bar("events") as moved:
         report = run_replay(Order(**given), call.settings, call.builtins, moved)
     call.show(report, lambda: _words(report))

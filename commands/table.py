@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Row] = MappingProxyType(
         "bench": Row("commands.bench:bench", "Measure."),
         "openapi": Row("commands.openapi:openapi", "Print the OpenAPI document of the HTTP API."),
         "schema": Row("commands.documents:schema", "Print the JSON Schema of rule files, for editors."),
+        "docs": Row("commands.docs:docs", "Write the reference pages from the code."),
         "completion": Row("commands.documents:completion", "Print the script that completes commands in your shell."),
         "test": Row("commands.documents:test", "Run the tests of this program (only as ./vitrin test)."),
     }

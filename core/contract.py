@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from core.capabilities import Action
 from core.collect import Brought
 from core.context import Context, plain_result
-from core.errors import InvalidInput, PluginError, RejectedError, RemoteError, TemporaryError, VitrinError
+from core.errors import InvalidInput, PluginError, RejectedError, RemoteError, TemporaryError, UserError, VitrinError
 from core.guarded import HungError, translated
 from core.host import Host
 from core.http.requests import Outgoing
@@ -22,7 +22,7 @@ from core.http.response import Headers, Response
 from core.http.session import Grant, Options, Session, parse_hosts
 from core.samples import sample_of, wrong_samples
 from core.schema_version import plugin_branch
-from core.schemas import check_schema, compile_schema
+from core.schemas import check_schema, compile_schema, with_defaults
 
 TIERS = ("bronze", "silver", "gold")
 LANGUAGES = ("en", "tr", "ru")
@@ -79,10 +79,10 @@ class _Trial:
         return self.brought.manifest
 
     def context(self, *, http: Any = None) -> Context:
-        schema = self.manifest.get("settings") or {"type": "object"}
+        schema = dict(self.manifest.get("settings") or {"type": "object"})
         return Context(
             plugin=self.name,
-            settings=sample_of(schema, whole=True),
+            settings=_addresses(schema, "url") | with_defaults(schema, sample_of(schema)) | _addresses(schema),
             now=_NOW,
             log=structlog.get_logger(f"vitrin.plugin.{self.name}"),
             shop_settings=self.shop_settings,
@@ -101,6 +101,17 @@ class _Trial:
         hosts = self.manifest.get("permissions", {}).get("hosts")
         grant = Grant(plugin=self.name, account=None, hosts=parse_hosts(hosts), allowed=frozenset(), rates=())
         return Session(_Refusing(status), grant)
+
+
+#: A setting's name, or its end -> a place where nobody is, so that no plugin finds a real server.
+_NOWHERE = {"host": "127.0.0.1", "port": 1, "address": "someone@shop.invalid", "url": "https://refusing.invalid/"}
+
+
+def _addresses(schema: Mapping[str, Any], *ends: str) -> dict[str, Any]:
+    """Return settings that say where to connect, leading nowhere."""
+    wanted = {end: _NOWHERE[end] for end in ends or ("host", "port", "address")}
+    names = schema.get("properties", {})
+    return {name: place for name in names for end, place in wanted.items() if name.rpartition("_")[2] == end}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +209,10 @@ def _permissions(trial: _Trial) -> Iterator[str]:
     for action in trial.brought.actions:
         if action.effect not in effects:
             yield f"action {action.name}: its effect {action.effect!r} is not among permissions.effects"
+    settings = trial.manifest.get("settings") or {}
     reaches_out = any(action.scope == "outside" for action in trial.brought.actions) or trial.brought.pollers
-    if reaches_out and "hosts" not in declared:
-        yield "it reaches out and does not say where: permissions.hosts is missing"
+    if reaches_out and "hosts" not in declared and not _addresses(settings, "host", "url"):
+        yield "it reaches out and does not say where: neither in permissions.hosts nor by a setting"
     for host in declared.get("hosts", ()):
         try:
             parse_hosts([host])
@@ -266,6 +278,8 @@ def _preview(trial: _Trial, action: Action) -> Iterator[str]:
     assert preview is not None, "the caller has looked"
     try:
         told = plain_result(trial.name, trial.call(lambda: preview(trial.context(), params)), "preview")
+    except UserError:
+        return  # it says what is missing, and that is an answer too
     except VitrinError as exc:
         yield f"action {action.name}: its preview fails: {exc.message}"
         return
@@ -326,9 +340,11 @@ def _refused(trial: _Trial, where: str, work: Callable[[Context], Any], status: 
 
 
 def _repeats(trial: _Trial) -> Iterator[str]:
-    for action in trial.brought.actions:
-        if action.scope == "outside" and not action.takes_key and action.repeat != "never":
-            yield f"action {action.name}: it neither hands on the idempotency key (takes_key) nor says repeat: never"
+    """An outside action says what a repeat after a crash does: nothing, no harm, or what a person decides."""
+    module = trial.host.get(trial.name).load()
+    for answer in trial.call(module.vitrin_actions) if trial.brought.actions else ():
+        if answer["scope"] == "outside" and not answer.get("takes_key") and "repeat" not in answer:
+            yield f"action {answer['name']}: say what a repeat does: takes_key, or repeat: safe or never"
 
 
 def _connection(trial: _Trial) -> Iterator[str]:

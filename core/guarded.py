@@ -6,12 +6,16 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
+from core.db import storage_error
 from core.errors import PluginError, VitrinError
 
 log = structlog.get_logger("vitrin.host")
 T = TypeVar("T")
 
+#: What SQLite says when the machine is to blame.
+_STORAGE = ("disk is full", "disk i/o error", "database is locked", "readonly database", "unable to open")
 #: Calls of one plugin that may hang at once before no more of them are started.
 _MOST_HANGING = 4
 
@@ -39,8 +43,10 @@ class Guard:
         def run() -> None:
             try:
                 box.append((True, translated(plugin, work)))
-            except BaseException as exc:  # noqa: BLE001 - a plugin may raise anything, SystemExit too
+            except VitrinError as exc:
                 box.append((False, exc))
+            except BaseException as exc:  # noqa: BLE001 - on this thread even KeyboardInterrupt is the plugin's own
+                box.append((False, PluginError(plugin, f"raised {type(exc).__name__}: {exc}"[:500])))
             finally:
                 done.set()
                 with self._lock:
@@ -65,6 +71,11 @@ def translated(plugin: str, work: Callable[[], T]) -> T:
         raise
     except (KeyboardInterrupt, GeneratorExit):
         raise
+    except OperationalError as exc:
+        # The disk or the database, not the plugin: the whole piece of work is undone and comes again.
+        if exc.connection_invalidated or any(mark in str(exc.orig).lower() for mark in _STORAGE):
+            raise storage_error(exc) from exc
+        raise PluginError(plugin, f"raised OperationalError: {exc}"[:500]) from exc
     except BaseException as exc:
         log.warning("a plugin raised", plugin=plugin, error=type(exc).__name__, exc_info=exc)
         raise PluginError(plugin, f"raised {type(exc).__name__}: {exc}"[:500]) from exc

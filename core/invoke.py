@@ -7,6 +7,7 @@ a time limit, what it writes is kept aside, and is applied when it has come back
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import NoneType
 from typing import Any, Protocol
 
 import structlog
@@ -22,12 +23,14 @@ from core.errors import PluginError
 from core.guarded import translated
 from core.host import Host
 from core.http import HttpClient
+from core.jsontext import find_flaw, find_plain_flaw
 from core.plugin_store import PluginStore
 from core.secrets import Secrets
 from core.writer import Tx
 
 #: Seconds that foreign code may take for something local, and any plugin for one outside call.
 LOCAL_S, OUTSIDE_S = 5.0, 60.0
+_SAFE = frozenset({bool, float, NoneType, datetime})
 #: Events that one call may emit.
 _MOST_EVENTS = 1_000
 
@@ -86,6 +89,8 @@ class Invoker:
         answer = self._run(fact.plugin, lambda: fact.load(ctx, keys))
         if not isinstance(answer, Mapping):
             raise PluginError(fact.plugin, f"the fact {fact.name} answered {type(answer).__name__}, not a dict")
+        for value in answer.values():
+            _check_storable(fact.plugin, value, f"the fact {fact.name}")
         return answer
 
     # Actions
@@ -162,7 +167,12 @@ class Invoker:
         return self.host.watched(plugin, lambda: self.host.guard.call(plugin, work, limit_s=LOCAL_S))
 
     def _answer(self, action: Action, answer: Any) -> dict[str, Any]:
-        return plain_result(action.plugin, answer, f"the action {action.name}")
+        what = f"the action {action.name}"
+        result = plain_result(action.plugin, answer, what)
+        _check_storable(action.plugin, result, what)
+        if not isinstance(result.get("object"), (str, NoneType)):
+            raise PluginError(action.plugin, f"{what} answered an object that is no text")
+        return result
 
     def _context(
         self,
@@ -211,6 +221,15 @@ class Invoker:
         values = tuple(str(settings[name]) for name in hidden if settings.get(name))
         allow = self._shop_settings["allow_hosts"]
         return self._http.session(brought.name, account, hosts, allow=allow, secrets=values)
+
+
+def _check_storable(plugin: str, value: Any, what: str) -> None:
+    """Refuse what the database cannot keep as JSON: it would fail only at the end of the batch, for all runs in it."""
+    if type(value) in _SAFE:
+        return
+    flaw = find_plain_flaw(value) and find_flaw(value, times=True)
+    if flaw is not None:
+        raise PluginError(plugin, f"{what} answered a value that cannot be kept: {flaw.path or 'it'} {flaw}")
 
 
 def subject_of(call: ActionCall) -> dict[str, str | None]:

@@ -71,9 +71,13 @@ class JobContext:
         self.state = state
         self._show_life()
 
+    def progress_in(self, done: int, total: int | None = None) -> None:
+        """Say how far the job is, to be written with the checkpoint that follows in the same transaction."""
+        self._done, self._total = done, total if total is not None else self._total
+
     def progress(self, done: int, total: int | None = None) -> None:
         """Say how far the job is; written with the next checkpoint, or after a second."""
-        self._done, self._total = done, total if total is not None else self._total
+        self.progress_in(done, total)
         self.alive_s = self._jobs.clock.monotonic()
         if self.alive_s - self._written_s >= _PROGRESS_S:
             self._jobs.writer.do(lambda tx: self.checkpoint_in(tx, self.state))

@@ -29,13 +29,22 @@ class Tx:
 
     conn: Connection
     _after: list[Callable[[], None]] = field(default_factory=list)
+    _undone: list[Callable[[], None]] = field(default_factory=list)
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call this once the transaction is on disk; never if it is undone."""
         self._after.append(call)
 
+    def if_undone(self, call: Callable[[], None]) -> None:
+        """Call this if the transaction (or this piece of it) is undone: what memory holds of it must go too."""
+        self._undone.append(call)
+
     def run_after_commit(self) -> None:
         for call in self._after:
+            call()
+
+    def run_undone(self) -> None:
+        for call in self._undone:
             call()
 
 
@@ -43,6 +52,7 @@ class Tx:
 class _Job:
     work: Callable[[Tx], Any]
     future: Future[Any]
+    tx: Tx | None = None
 
 
 class Writer:
@@ -66,6 +76,9 @@ class Writer:
         self._jobs.put(None)
         self._thread.join()
         self._thread = None
+        # What came in between is written here, or its callers would wait for ever.
+        while not self._jobs.empty():
+            self._commit([job for job in self._take() if job is not None])
 
     @property
     def waiting(self) -> int:
@@ -113,8 +126,11 @@ class Writer:
             return
         try:
             results = self._in_one_transaction(jobs)
-        except Exception as exc:  # noqa: BLE001 - whatever the work raised is the caller's answer
-            if len(jobs) > 1 and isinstance(exc, DBAPIError):
+        except BaseException as exc:  # noqa: BLE001 - whatever the work raised is the caller's answer, never our end
+            for job in jobs:
+                if job.tx is not None:
+                    job.tx.run_undone()
+            if len(jobs) > 1 and (isinstance(exc, DBAPIError) or not isinstance(exc, Exception)):
                 # The database undid the whole group (disk full, lost connection): each piece answers for itself.
                 for job in jobs:
                     self._commit([job])
@@ -144,7 +160,7 @@ class Writer:
         return results
 
     def _guarded(self, conn: Connection, job: _Job) -> tuple[Tx, Any]:
-        tx = Tx(conn)
+        tx = job.tx = Tx(conn)
         savepoint = conn.begin_nested()
         try:
             result = job.work(tx)
@@ -152,13 +168,14 @@ class Writer:
             raise
         except Exception as exc:  # noqa: BLE001 - whatever the work raised is the caller's answer
             savepoint.rollback()
+            tx.run_undone()
             return tx, _Failed(exc)
         savepoint.commit()
         return tx, result
 
 
 def _alone(conn: Connection, job: _Job) -> tuple[Tx, Any]:
-    tx = Tx(conn)
+    tx = job.tx = Tx(conn)
     return tx, job.work(tx)
 
 

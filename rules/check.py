@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rules.engine import Engine
 
 #: Names that every picture has, whatever the event.
-_ALWAYS = ("event", "now", "steps", "facts", "changes", "rule")
+_ALWAYS = ("event", "now", "steps", "facts", "changes", "rule", "shop", "params")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def check_rule(engine: "Engine", document: Mapping[str, Any]) -> list[dict[str, 
         return [asdict(Finding("error", exc.path, exc.reason))]
     with engine.db.read() as conn:
         found = [*_triggers(engine, rule), *_actions(engine, rule), *_steps(rule), *_called(conn, rule)]
-        found += [*_fields(engine, rule), *_conditions(rule), *_loops(engine, rule), *_writers(engine, rule)]
+        found += [*_fields(engine, rule), *_conditions(engine, rule), *_loops(engine, rule), *_writers(engine, rule)]
     return [asdict(finding) for finding in sorted(found, key=lambda finding: finding.severity)]
 
 
@@ -114,8 +115,8 @@ def _called(conn: Connection, rule: Rule) -> Iterator[Finding]:
 def _fields(engine: "Engine", rule: Rule) -> Iterator[Finding]:
     """Fields that the event's schema does not know: likely a typing mistake."""
     kinds = [kind for name in rule.trigger.types if (kind := engine.host.catalogue.find(name)) is not None]
-    if len(kinds) != len(rule.trigger.types):
-        return
+    if len(kinds) != len(rule.trigger.types) or rule.trigger.kind in OWN_EVENTS:
+        return  # what own triggers carry (form, body, the record) is in no schema
     items = {step.name for step in rule.program if isinstance(step, Each)}
     for path, field in _all_fields(rule):
         head = field.split(".")[0]
@@ -165,23 +166,44 @@ def _all_fields(rule: Rule) -> Iterator[tuple[str, str]]:
             yield from ((template.path, field) for field in template.fields)
 
 
-def _conditions(rule: Rule) -> Iterator[Finding]:
+def _conditions(engine: "Engine", rule: Rule) -> Iterator[Finding]:
     """Rows of one `all` that exclude each other."""
-    for group in _groups(rule.condition):
+    kinds = [kind for name in rule.trigger.types if (kind := engine.host.catalogue.find(name)) is not None]
+    kinds = kinds if len(kinds) == len(rule.trigger.types) else []
+    for group, decides in _groups(rule.condition):
         rows = [part for part in group.parts if isinstance(part, Row) and part.over is None and part.fact is None]
+        rows = [row for row in rows if row.also is None and not row.if_unknown]
         for number, row in enumerate(rows):
             for other in rows[number + 1 :]:
                 if row.subject == other.subject and _exclude(row, other):
-                    message = f"{row.subject} can never be both this and {row.path}: the rule never acts"
-                    yield Finding("error", other.path, message)
+                    lists = {_crosses_list(kind.schema, row.subject) for kind in kinds}
+                    if True in lists:
+                        continue  # two items of one list may well differ
+                    sure = decides and lists == {False}
+                    ending = "the rule never acts" if sure else "this group does not hold, unless the field is a list"
+                    message = f"{row.subject} can never be both this and {row.path}: {ending}"
+                    yield Finding("error" if sure else "warning", other.path, message)
 
 
-def _groups(condition: Condition) -> Iterator[Group]:
+def _crosses_list(schema: Any, field: str) -> bool | None:
+    """Tell whether a list stands on the path; None where the schema does not say."""
+    node = schema
+    for part in field.split("."):
+        node = node.get("properties", {}).get(part) if isinstance(node, Mapping) else None
+        if not isinstance(node, Mapping):
+            return None
+        if "items" in node or "array" in str(node.get("type", "")):
+            return True
+    return False
+
+
+def _groups(condition: Condition, decides: bool = True) -> Iterator[tuple[Group, bool]]:
+    """Every `all`, with whether the whole condition fails when it does."""
     if isinstance(condition, Group):
         if condition.kind == "all":
-            yield condition
+            yield condition, decides
         for part in condition.parts:
-            yield from _groups(part)
+            yield from _groups(part, decides and condition.kind == "all")
 
 
 def _exclude(one: Row, other: Row) -> bool:
@@ -191,20 +213,23 @@ def _exclude(one: Row, other: Row) -> bool:
     low, high = _bounds(one), _bounds(other)
     if low is None or high is None:
         return False
-    return max(low[0], high[0]) > min(low[1], high[1])
+    least, most = max(low[0], high[0]), min(low[1], high[1])
+    strict = {row.operator.name for row in (one, other)} & {"above", "below"}
+    return least > most or (least == most and bool(strict))
 
 
-def _bounds(row: Row) -> tuple[float, float] | None:
+def _bounds(row: Row) -> tuple[Decimal, Decimal] | None:
     number = read_number(row.wanted) if not isinstance(row.wanted, (list, bool)) else None
     if number is None:
         return None
-    least, most = float("-inf"), float("inf")
+    least, most = Decimal("-Infinity"), Decimal("Infinity")
+    exact = Decimal(number)
     return {
-        "at_least": (float(number), most),
-        "above": (float(number), most),
-        "at_most": (least, float(number)),
-        "below": (least, float(number)),
-        "equal": (float(number), float(number)),
+        "at_least": (exact, most),
+        "above": (exact, most),
+        "at_most": (least, exact),
+        "below": (least, exact),
+        "equal": (exact, exact),
     }.get(row.operator.name)
 
 
@@ -213,11 +238,12 @@ def _loops(engine: "Engine", rule: Rule) -> Iterator[Finding]:
     emitted = {other.name: _emits(engine, other) for other in engine.book if other.name != rule.name}
     listens = {other.name: set(other.trigger.types) for other in engine.book if other.name != rule.name}
     emitted[rule.name], listens[rule.name] = _emits(engine, rule), set(rule.trigger.types)
+    called = {other.name: _calls(other) for other in engine.book if other.name != rule.name} | {rule.name: _calls(rule)}
     trail, todo = {rule.name: [rule.name]}, [rule.name]
     while todo:
         name = todo.pop()
         for following, types in listens.items():
-            if not emitted[name] & types:
+            if not emitted[name] & types and following not in called[name]:
                 continue
             if following == rule.name:
                 chain = " → ".join([*trail[name], rule.name])
@@ -226,6 +252,10 @@ def _loops(engine: "Engine", rule: Rule) -> Iterator[Finding]:
             if following not in trail:
                 trail[following] = [*trail[name], following]
                 todo.append(following)
+
+
+def _calls(rule: Rule) -> set[str]:
+    return {step.rule for step in rule.program if isinstance(step, RunRule)}
 
 
 def _emits(engine: "Engine", rule: Rule) -> set[str]:

@@ -19,6 +19,8 @@ Verdict = bool | None
 Data = Mapping[str, Any]
 
 OVER = ("any_item", "every_item", "no_item")
+#: What the engine puts into the picture: an item of a list cannot stand in for it.
+_OURS = ("now", "event", "facts", "steps", "shop", "changes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +111,13 @@ class Row:
     fact: FactUse | None = None
     over: str | None = None
     index: "Index | None" = None
+    #: What must hold on the same item of the list; its fields are those of the item.
+    also: Condition | None = None
 
     @property
     def facts(self) -> tuple[FactUse, ...]:
-        return () if self.fact is None else (self.fact,)
+        own = () if self.fact is None else (self.fact,)
+        return own if self.also is None else (*own, *self.also.facts)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -162,7 +167,12 @@ def _gap(actual: Any, wanted: Any, verdict: Verdict) -> dict[str, str]:
     if verdict is not False or isinstance(wanted, (str, list, tuple, bool)) or isinstance(actual, (str, bool)):
         return {}
     have, need = read_number(actual), read_number(wanted)
-    return {} if have is None or need is None else {"gap": str(need - have)}
+    if have is None or need is None:
+        return {}
+    try:
+        return {"gap": str(need - have)}
+    except ArithmeticError:
+        return {}
 
 
 # Compiling
@@ -229,6 +239,7 @@ def _compile_row(document: Mapping[str, Any], path: str, scope: Scope, depth: in
     if "fact" in document:
         return _fact_row(document, path, scope, test, common)
     parts = split_path(document["field"], f"{path}.field")
+    also: Condition | None = None
     over = _over(document, path, scope)
     judge: Callable[[Any, Data], Verdict]
     if "also" in document:
@@ -242,7 +253,7 @@ def _compile_row(document: Mapping[str, Any], path: str, scope: Scope, depth: in
     index = _index(operator, parts, wanted) if over is None and "also" not in document else None
     if common["if_unknown"]:
         index = None
-    return Row(subject=document["field"], read=getter(parts), judge=judge, over=label, index=index, **common)
+    return Row(subject=document["field"], read=getter(parts), judge=judge, over=label, index=index, also=also, **common)
 
 
 def _flag(document: Mapping[str, Any], name: str, path: str) -> bool:
@@ -256,6 +267,9 @@ def _fact_row(document: Mapping[str, Any], path: str, scope: Scope, test: Test, 
     name = document["fact"]
     if not isinstance(name, str) or (scope.facts is not None and name not in scope.facts):
         raise RuleError(f"{path}.fact", f"no fact {name!r}: is the plugin that brings it switched on?")
+    for word in ("over", "also"):
+        if word in document:
+            raise RuleError(f"{path}.{word}", "looks at the items of a field; a fact has none, ask it with include_any")
     given = document.get("with") or {}
     if not isinstance(given, Mapping):
         raise RuleError(f"{path}.with", "must be an object of parameters")
@@ -285,15 +299,17 @@ def _prepare(operator: Operator, wanted: Any, subject: str, where: str) -> Test:
     if isinstance(wanted, str) and "{{" in wanted:
         template: Template = compile_template(wanted, path=where)
         return _late(operator, subject, where, lambda data: resolve_value(template, data, zone=data["now"].tzinfo))
+    if isinstance(wanted, (list, tuple)) and any(isinstance(item, str) and "{{" in item for item in wanted):
+        raise RuleError(where, "templates inside a list are not supported; compare with one field or one template")
     return operator.prepare(wanted, subject, where)
 
 
 def _late(operator: Operator, subject: str, where: str, read: Callable[[Data], Any]) -> Test:
     def test(value: Any, data: Data) -> Verdict:
-        wanted = read(data)
-        if wanted is MISSING or wanted is None or wanted == "":
-            return None
         try:
+            wanted = read(data)
+            if wanted is MISSING or wanted is None or wanted == "":
+                return None
             return operator.prepare(wanted, subject, where)(value, data)
         except RuleError:
             # What came is nothing this operator can compare with: the row cannot be checked.
@@ -353,8 +369,9 @@ def _same_item(
             return None
         items, rest = crossed
         verdicts = []
+        ours = {name: data[name] for name in _OURS if name in data}
         for item in items:
-            picture = {**data, **item} if isinstance(item, Mapping) else dict(data)
+            picture = {**data, **item, **ours} if isinstance(item, Mapping) else dict(data)
             here = (
                 _each_item(test, None)(walk(item, rest), data) if not operator.whole else test(walk(item, rest), data)
             )

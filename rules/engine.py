@@ -44,7 +44,9 @@ from rules.triggers import on_tick, own_event_types, sync_schedules
 
 log = structlog.get_logger("vitrin.engine")
 
-_RETENTION = "retention"
+_RETENTION, _RESERVATIONS = "retention", "reservations"
+#: What the engine does for itself, and when.
+_UPKEEP = {_RETENTION: "every day at 04:10", _RESERVATIONS: "every minute"}
 #: How long the loop sleeps at most when nothing is due: other processes may have made runs.
 _LONGEST_SLEEP_S = 1.0
 
@@ -113,7 +115,7 @@ class Engine:
         )
         self.scheduler = Scheduler(self.db, self.writer, self.clock, node_id=self.node)
         self.scheduler.on("rule", lambda tx, schedule_id, planned: on_tick(self, tx, schedule_id, planned))
-        self.scheduler.on("system", lambda tx, schedule_id, _planned: self._defer_upkeep(tx, schedule_id))
+        self.scheduler.on("system", lambda tx, schedule_id, _planned: self._keep_up(tx, schedule_id))
         self.jobs = Jobs(self.db, self.writer, self.clock, self.node)
         self.jobs.register(_RETENTION, self._forget_old, klass="bulk", keep=False)
         self.queue = LocalQueue(self.jobs, workers=settings.workers)
@@ -140,7 +142,7 @@ class Engine:
         self.sync()
         self.host.on_change(self._rescope)
         self.polling.start()
-        self.writer.do(lambda tx: self.scheduler.put(tx, self._upkeep()))
+        self.writer.do(self._plan_upkeep)
 
     def start(self) -> None:
         """Start the writer and the worker."""
@@ -178,6 +180,11 @@ class Engine:
                 log.error("the runner could not go on; it tries again", error=str(exc))
                 self._stopping.wait(_LONGEST_SLEEP_S)
                 continue
+            except Exception:
+                # A fault of ours must not end the only thread that walks runs.
+                log.exception("the runner met a fault; it tries again")
+                self._stopping.wait(_LONGEST_SLEEP_S)
+                continue
             wait_s = _LONGEST_SLEEP_S if due is None else (due - self.clock.now()).total_seconds()
             self.ready.wait(min(max(wait_s, 0.01), _LONGEST_SLEEP_S))
 
@@ -207,17 +214,16 @@ class Engine:
 
     # Upkeep
 
-    def _upkeep(self) -> Entry:
-        return Entry(
-            id=f"system:{_RETENTION}",
-            owner="system",
-            name=_RETENTION,
-            spec="every day at 04:10",
-            zone=self.settings.zone,
-        )
+    def _plan_upkeep(self, tx: Tx) -> None:
+        for name, spec in _UPKEEP.items():
+            entry = Entry(id=f"system:{name}", owner="system", name=name, spec=spec, zone=self.settings.zone)
+            self.scheduler.put(tx, entry)
 
-    def _defer_upkeep(self, tx: Tx, schedule_id: str) -> None:
-        self.jobs.defer(tx, schedule_id.removeprefix("system:"), {}, key=schedule_id)
+    def _keep_up(self, tx: Tx, schedule_id: str) -> None:
+        if schedule_id == f"system:{_RETENTION}":
+            self.jobs.defer(tx, _RETENTION, {}, key=schedule_id)
+        elif schedule_id == f"system:{_RESERVATIONS}":
+            self.shop_of(tx, self.intake.emitter(tx, "vitrin/shop"), self.clock.now(), "vitrin").release_due()
 
     def _forget_old(self, job: JobContext) -> None:
         forgotten = forget_old(self.writer, self.settings, self.clock.now())

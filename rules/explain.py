@@ -31,7 +31,7 @@ def verdicts(engine: "Engine", conn: Connection, event_id: str, *, language: str
         if number is None:
             continue
         rule = _version(engine, conn, row.id, number)
-        if rule is not None and event.type in rule.trigger.types:
+        if rule is not None and rule.hears(event.type, event.data):
             found.append(_verdict(engine, conn, rule, event, state=state, language=language))
     return found
 
@@ -54,7 +54,7 @@ def why(
     rule = _version(engine, conn, row.id, number) if number is not None else None
     if rule is None:
         return _told(row.name, number, event, "off", say("off", language))
-    if event.type not in rule.trigger.types:
+    if not rule.hears(event.type, event.data):
         return _told(row.name, number, event, "other_event", say("other_event", language, event=event.type))
     return _verdict(engine, conn, rule, event, state=state, language=language)
 
@@ -68,7 +68,10 @@ def near_misses(engine: "Engine", conn: Connection, rule_name: str, *, limit: in
     query = select(events).where(events.c.type.in_(rule.trigger.types)).order_by(events.c.received_at.desc())
     missed = []
     for found in conn.execute(query.limit(limit * 20)):
-        verdict = _verdict(engine, conn, rule, read_event(found), state="on", language="en")
+        event = read_event(found)
+        if not rule.hears(event.type, event.data):
+            continue
+        verdict = _verdict(engine, conn, rule, event, state="on", language="en")
         if verdict["verdict"] in ("stopped", "unknown") and "run" not in verdict:
             missed.append(verdict)
         if len(missed) >= limit:
@@ -99,7 +102,7 @@ def _choose_event(
     for event in found:
         _, number = live_at(conn, rule_id, event.received_at)
         rule = _version(engine, conn, rule_id, number) if number is not None else None
-        if rule is not None and event.type in rule.trigger.types:
+        if rule is not None and rule.hears(event.type, event.data):
             return event
     return found[0] if found else None
 
@@ -126,6 +129,8 @@ def _verdict(
 def _of_run(rule: Rule, event: Event, run: dict[str, Any], language: str) -> dict[str, Any]:
     word = run["outcome"]
     name = "run_stopped" if word in ("stopped", "unknown") else word
+    if word == "waiting" and not run["due_at"]:
+        name = "waiting_turn"
     until = run["due_at"].isoformat(timespec="minutes") if run["due_at"] else ""
     sentence = say(name, language, reason=run["reason"] or "", until=until)
     return {**_told(rule.name, run["version"], event, word, sentence), "run": run["id"]}

@@ -32,7 +32,7 @@ def read_figures(conn: Connection, now: datetime) -> Figures:
     by_outcome = select(outcome, func.count()).group_by(outcome)
     return Figures(
         events=conn.execute(select(func.count()).select_from(events)).scalar_one(),
-        runs=dict(conn.execute(by_outcome).tuples().all()),
+        runs={str(word): int(count) for word, count in conn.execute(by_outcome)},
         due=waiting,
         oldest_due_s=max((now - oldest).total_seconds(), 0.0) if oldest else 0.0,
         effects={(kind, state): count for kind, state, count in conn.execute(by_kind)},

@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from core.clock import Clock
+from core.context import Emit
 from core.events import Event, find_event, insert_events, text_at
 from core.ids import new_id
+from core.tables import effects
 from core.writer import Tx
 from rules.rule import Rule
-from rules.run import event_fields, match_text, values_at
+from rules.run import Run, event_fields, match_text, values_at
 from rules.store import Book
 from rules.tables import runs, waits
 
@@ -75,7 +77,9 @@ class Intake:
 
     def take(self, tx: Tx, events: Sequence[Event]) -> list[Taken]:
         """Take events in, in this order, inside the caller's transaction."""
-        self.book.refresh(tx.conn)
+        if self.book.refresh(tx.conn):
+            # The change may have been made in this very transaction.
+            tx.if_undone(self.book.forget)
         fresh = insert_events(tx.conn, events)
         taken = [Taken(event, event.id in fresh) for event in events]
         rows: list[dict[str, Any]] = []
@@ -86,9 +90,44 @@ class Intake:
             tx.conn.execute(insert(runs), rows)
         woken = self._wake(tx.conn, [item.event for item in taken if item.new])
         self.cache.put(item.event for item in taken if item.new)
+        for item in taken:
+            if item.new and item.event.type == "customer.merged":
+                _follow_merge(tx.conn, item.event)
         if rows or woken:
             tx.after_commit(self._hint)
         return taken
+
+    def emitter(self, tx: Tx, source: str, *, cause: str | None = None, run: Run | None = None) -> Emit:
+        """Return an `emit` into this transaction. With a `cause`, what is tried again is not emitted again."""
+        made = 0
+
+        def emit(
+            type: str,
+            data: dict[str, Any],
+            *,
+            key: str | None = None,
+            customer: str | None = None,
+            id: str | None = None,
+        ) -> None:
+            nonlocal made
+            made += 1
+            ident, now = new_id(), self._clock.now()
+            event = Event(
+                id=ident,
+                source=source,
+                external_id=id or (ident if cause is None else f"{cause}/{made}"),
+                type=type,
+                time=now,
+                received_at=now,
+                key=key,
+                customer=customer,
+                data=data,
+                depth=0 if run is None else run.event.depth + 1,
+                cause=None if run is None else run.id,
+            )
+            self.take(tx, [event])
+
+        return emit
 
     def _start(self, conn: Connection, item: Taken, rows: list[dict[str, Any]]) -> None:
         event = item.event
@@ -157,6 +196,12 @@ def _portions(items: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
         yield items[start : start + size]
 
 
+def _follow_merge(conn: Connection, event: Event) -> None:
+    """Runs of a customer who turned out to be another one go on as that one's."""
+    theirs = update(runs).where(runs.c.customer == event.data.get("merged"), runs.c.finished_at.is_(None))
+    conn.execute(theirs.values(customer=event.customer))
+
+
 def event_picture(event: Event, now: datetime, shop: Mapping[str, Any]) -> dict[str, Any]:
     """Return what conditions may read of an event before its run exists."""
     return {**event.data, "event": event_fields(event), "shop": shop, "now": now, "facts": {}, "steps": {}}
@@ -197,6 +242,21 @@ def cancel_runs(conn: Connection, ids: Sequence[str], reason: str, now: datetime
     """End open runs; one whose outside call is under way cannot commit any more (its fence moves on)."""
     ended = {"status": "done", "outcome": "cancelled", "reason": reason, "due_at": None, "finished_at": now}
     for some in _portions(ids):
+        running = select(runs.c.rule, runs.c.key).where(runs.c.id.in_(some), runs.c.status != "queued").distinct()
+        left = conn.execute(running).all()
         open_runs = update(runs).where(runs.c.id.in_(some), runs.c.finished_at.is_(None))
         conn.execute(open_runs.values(**ended, fence=runs.c.fence + 1))
         conn.execute(delete(waits).where(waits.c.run.in_(some)))
+        held = update(effects).where(effects.c.run.in_(some), effects.c.state == "held")
+        conn.execute(held.values(state="skipped", reason=reason))
+        for row in left:
+            release_queued(conn, row.rule, row.key, now)
+
+
+def release_queued(conn: Connection, rule_id: str, key: str | None, now: datetime) -> None:
+    """Let the oldest run that queues for this key go on, unless another one is under way."""
+    same = (runs.c.rule == rule_id, runs.c.key == key, runs.c.finished_at.is_(None))
+    open_runs = conn.execute(select(runs.c.id, runs.c.status).where(*same).order_by(runs.c.id)).all()
+    if open_runs and all(row.status == "queued" for row in open_runs):
+        first = update(runs).where(runs.c.id == open_runs[0].id)
+        conn.execute(first.values(status="ready", due_at=now))

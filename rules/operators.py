@@ -7,16 +7,20 @@ Plugins add rows with `Operator.from_plugin`.
 import operator as op
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import MAXYEAR, MINYEAR, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import structlog
 
 from core.durations import add, parse_duration
 from core.errors import InvalidInput, RuleError
 from core.patterns import compile_pattern
 from core.text import fold
 from rules.fields import MISSING
+
+log = structlog.get_logger("vitrin.rules")
 
 #: test(value, data) -> verdict; `data` is the whole picture, for operators that need time, zone or what changed.
 Test = Callable[[Any, Mapping[str, Any]], bool | None]
@@ -45,7 +49,11 @@ class Operator:
             def run(value: Any, data: Mapping[str, Any]) -> bool | None:
                 if value is MISSING or value is None:
                     return None
-                answer = test(value, wanted)
+                try:
+                    answer = test(value, wanted)
+                except Exception as exc:  # noqa: BLE001 - foreign code; one odd value must not stop every event
+                    log.warning("an operator of a plugin raised", operator=name, error=repr(exc)[:200])
+                    return None
                 return answer if isinstance(answer, bool) else None
 
             return run
@@ -72,23 +80,26 @@ def read_number(value: Any) -> Decimal | int | None:
         except InvalidOperation:
             return None
         return exact if exact.is_finite() else None
-    if isinstance(value, Mapping) and "amount" in value:
-        return read_number(value["amount"])
+    if isinstance(value, Mapping) and not isinstance(value.get("amount"), Mapping):
+        return read_number(value.get("amount"))
     return None
 
 
 def read_moment(value: Any, zone: ZoneInfo) -> datetime | None:
-    """Return an aware moment; a date alone is its midnight in the shop's zone."""
+    """Return an aware moment; a date alone is its midnight in the shop's zone.
+
+    The calendar's first and last year are no moments: they stand for "none" elsewhere, and no zone can show them whole.
+    """
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value) if len(value) > 10 else date.fromisoformat(value)
         except ValueError:
             return None
+    if not isinstance(value, date) or not MINYEAR < value.year < MAXYEAR:
+        return None
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=zone)
-    if isinstance(value, date):
-        return datetime.combine(value, time.min, zone)
-    return None
+    return datetime.combine(value, time.min, zone)
 
 
 def zone_of(data: Mapping[str, Any]) -> ZoneInfo:
@@ -108,6 +119,10 @@ def _comparable(value: Any, currency: str | None) -> Decimal | int | None:
     if currency is not None and not (isinstance(value, Mapping) and value.get("currency") == currency):
         return None
     return read_number(value)
+
+
+def _currency(value: Any) -> Any:
+    return value.get("currency") if isinstance(value, Mapping) else None
 
 
 # Numbers and money
@@ -147,16 +162,25 @@ def _moved(direction: int) -> Prepare:
 
     def prepare(wanted: Any, path: str, where: str) -> Test:
         percent = isinstance(wanted, str) and wanted.strip().endswith("%")
-        limit, _ = _wanted_number(wanted.strip().rstrip("%").strip() if percent else wanted, where)
+        limit, currency = _wanted_number(wanted.strip().rstrip("%").strip() if percent else wanted, where)
 
         def test(value: Any, data: Mapping[str, Any]) -> bool | None:
-            before, now = read_number(_change(data, path, "from")), read_number(value)
+            if isinstance(data.get("changes"), Mapping) and path not in data["changes"]:
+                return False
+            earlier = _change(data, path, "from")
+            if _currency(earlier) != _currency(value):
+                return None
+            before, now = _comparable(earlier, currency), _comparable(value, currency)
             if before is None or now is None:
                 return None
-            moved = (now - before) * direction
-            if not percent:
-                return moved >= limit and moved > 0
-            return None if before <= 0 else moved > 0 and Decimal(moved) * 100 >= Decimal(limit) * before
+            try:
+                moved = Decimal(now - before) * direction
+                if not percent:
+                    return moved >= limit and moved > 0
+                return None if before <= 0 else moved > 0 and moved * 100 >= Decimal(limit) * before
+            except ArithmeticError:
+                # Beyond what a Decimal holds: such a number is nobody's price.
+                return None
 
         return test
 
@@ -190,12 +214,17 @@ def same_as(value: Any, wanted: Any) -> bool | None:
     if isinstance(wanted, str):
         if isinstance(value, str):
             return fold(value) == wanted
-        return None if isinstance(value, (bool, Mapping, list)) else fold(str(value)) == wanted
+        return None if isinstance(value, (bool, Mapping, list)) else fold(_written(value)) == wanted
     if isinstance(wanted, tuple):
         number = _comparable(value, wanted[1])
         return None if number is None else number == wanted[0]
     number = read_number(value)
     return None if number is None else number == wanted
+
+
+def _written(value: Any) -> str:
+    """Return a value as text; a whole number beyond any real one has none (writing it out takes too long)."""
+    return "" if type(value) is int and value.bit_length() > 4096 else str(value)
 
 
 def _equal(wanted: Any, path: str, where: str) -> Test:
@@ -233,7 +262,7 @@ def _any_of(wanted: Any, path: str, where: str) -> Test:
             return (
                 None
                 if value is None or isinstance(value, (bool, Mapping, list)) or value is MISSING
-                else fold(str(value)) in folded
+                else fold(_written(value)) in folded
             )
 
         return test_text

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -17,9 +17,8 @@ from core.crash import crash_point
 from core.db import Moment
 from core.durations import Duration
 from core.effects import Effect, Ledger
-from core.errors import InvalidInput, PluginError, RemoteError, RuleError, UserError
+from core.errors import InvalidInput, PluginError, RemoteError, RuleError, StorageError, UserError, VitrinError
 from core.events import Event, read_event, text_at
-from core.ids import new_id
 from core.policy.guard import Answer, CapRule, Question, judge
 from core.policy.pause import Pause as PauseAll
 from core.tables import events
@@ -32,6 +31,9 @@ from rules.steps import Do, RunRule
 from rules.tables import waits
 
 log = structlog.get_logger("vitrin.rules")
+
+#: How soon a run that met a pause with exceptions looks again.
+_PAUSED = timedelta(minutes=1)
 
 HOUR, DAY = Duration(seconds=3600), Duration(days=1)
 
@@ -82,11 +84,13 @@ class EnginePort:
         asked: dict[str, set[FactKey]] = defaultdict(set)
         for run, data in batch:
             for use in run.rule.condition.facts:
-                key = self._fact_key(run, use, data)
-                if key is not None:
-                    asked[use.name].add(key)
+                with _left_to_the_walk(run.id):
+                    key = self._fact_key(run, use, data)
+                    if key is not None:
+                        asked[use.name].add(key)
         for name, keys in asked.items():
-            self._load(name, list(keys))
+            with _left_to_the_walk(name):
+                self._load(name, list(keys))
 
     def load_facts(self, run: Run, uses: Sequence[FactUse], picture: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -179,7 +183,7 @@ class EnginePort:
 
     def _ask(self, run: Run, action: Action, *, approved: bool) -> Answer | None:
         if self._paused is not None and action.effect not in self._paused.still:
-            return Answer("later", f"paused: {self._paused.reason}")
+            return Answer("later", f"paused: {self._paused.reason}", self.now() + _PAUSED)
         limits = run.rule.limits
         caps = caps_of(run.rule, run.event.customer, run.key)
         if not caps and limits.valid_for is None and not limits.ask:
@@ -204,7 +208,9 @@ class EnginePort:
             return Done(None, "skipped", answer.reason)
         if answer.word == "later":
             until = answer.when or self.now()
-            run.tell("later", step.path, reason=answer.reason, until=until)
+            if run.vars.get("later") != answer.reason:
+                run.tell("later", step.path, reason=answer.reason, until=until)
+                run.vars["later"] = answer.reason
             return Sleeping(until, reason=answer.reason)
         if self.ledger.find(key) is None:
             self._write(run, action, params, key, state="held", reason=answer.reason)
@@ -275,35 +281,7 @@ class EnginePort:
 
     def emitter(self, run: Run, plugin: str, cause: str) -> Emit:
         """Return the `emit` of an action: its events carry the cause, and come only once however often it is tried."""
-        count = 0
-
-        def emit(
-            type: str,
-            data: dict[str, Any],
-            *,
-            key: str | None = None,
-            customer: str | None = None,
-            id: str | None = None,
-        ) -> None:
-            nonlocal count
-            count += 1
-            now = self.now()
-            event = Event(
-                id=new_id(),
-                source=f"vitrin/{plugin}",
-                external_id=id or f"{cause}/{count}",
-                type=type,
-                time=now,
-                received_at=now,
-                key=key,
-                customer=customer,
-                data=data,
-                depth=run.event.depth + 1,
-                cause=run.id,
-            )
-            self._intake.take(self.tx, [event])
-
-        return emit
+        return self._intake.emitter(self.tx, f"vitrin/{plugin}", cause=cause, run=run)
 
     def call_rule(self, run: Run, step: RunRule, params: dict[str, Any]) -> None:
         emit = self.emitter(run, "rules", run.step_key(step.path))
@@ -333,6 +311,17 @@ _SINCE = (
 )
 _SINCE_OF_KEY = _SINCE.where(events.c.key == bindparam("key"))
 _DROP_WAITS = delete(waits).where(waits.c.run.in_(bindparam("ids", expanding=True)))
+
+
+@contextmanager
+def _left_to_the_walk(what: str) -> Iterator[None]:
+    """Go on when one fact of a batch cannot be asked: the run's own walk meets the failure again and answers for it."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except VitrinError as exc:
+        log.warning("a fact could not be loaded ahead", what=what, error=exc.message)
 
 
 @contextmanager

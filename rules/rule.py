@@ -1,7 +1,7 @@
 """The rule: one document, read from YAML, checked, and compiled for the engine."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import cache
@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent
 
 from core.durations import Duration
 from core.errors import InvalidInput, RuleError
@@ -34,6 +34,9 @@ CALLED = "rule.called"
 DATES = {"customer.birthday": True, "customer.created_at": False, "order.created_at": False, "order.status_at": False}
 
 _MOST_TEXT = 200_000
+#: Values and levels of a YAML text; reading takes longer than in proportion to both.
+_MOST_VALUES = 30_000
+_MOST_DEPTH = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,12 @@ class Rule:
     def owner(self) -> str | None:
         return self.document.get("owner")
 
+    def hears(self, type: str, data: Mapping[str, Any]) -> bool:
+        """Tell whether an event is meant for this rule: of its types, or its own trigger or call by name."""
+        if type == CALLED or self.trigger.kind in OWN_EVENTS:
+            return data.get("rule") == self.name and (type == CALLED or type in self.trigger.types)
+        return type in self.trigger.types
+
     @property
     def waits(self) -> tuple[Await, ...]:
         return tuple(step for step in self.program if isinstance(step, Await))
@@ -116,8 +125,7 @@ def read_yaml(text: str) -> dict[str, Any]:
     if len(text) > _MOST_TEXT:
         raise RuleError("", f"the text is longer than {_MOST_TEXT} characters; split the rule")
     try:
-        if any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text)):
-            raise RuleError("", "references (*name) are not supported; write the value out")
+        _check_events(YAML(typ="safe", pure=True).parse(text))
         document = YAML(typ="safe", pure=True).load(text)
     except YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
@@ -128,6 +136,20 @@ def read_yaml(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RuleError("", "a rule is an object with the words rule, when, if, then")
     return _plain(document, "")
+
+
+def _check_events(events: Iterable[Any]) -> None:
+    """Refuse what would cost too much to read, or be read in another way than it looks."""
+    depth = 0
+    for number, event in enumerate(events):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if isinstance(event, AliasEvent):
+            raise RuleError("", "references (*name) are not supported; write the value out")
+        if isinstance(event, DocumentStartEvent) and event.version not in (None, (1, 2)):
+            raise RuleError("", "only YAML 1.2 is read; remove the %YAML line")
+        if depth > _MOST_DEPTH or number > _MOST_VALUES:
+            limit = f"deeper than {_MOST_DEPTH} levels" if depth > _MOST_DEPTH else f"longer than {_MOST_VALUES} values"
+            raise RuleError("", f"line {event.start_mark.line + 1}: the text is {limit}; split the rule")
 
 
 def _plain(value: Any, path: str) -> Any:

@@ -5,13 +5,16 @@ writes and calls, the simulation's port records. So a simulated rule takes exact
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
+from math import isfinite
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from core.durations import add, add_calendar
+from core.durations import Duration, add, add_calendar
 from core.errors import RuleError
 from core.events import Event
 from core.windows import next_open
@@ -25,6 +28,7 @@ from rules.steps import Await, Branch, Do, Each, Jump, RunRule, Sleep, Split, St
 from rules.templates import Template, resolve_value
 from rules.words import LANGUAGES
 
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
 #: More steps than this in one go means a loop that does not end.
 _MOST_STEPS = 20_000
 
@@ -221,8 +225,10 @@ def _arrive(run: Run, port: Port) -> Pause | None:
 def _end(run: Run) -> Ended:
     if run.acted:
         return Ended("acted")
-    skipped = run.vars.get("skipped")
-    return Ended("skipped", skipped) if skipped else Ended("stopped", "no step acted")
+    for outcome in ("failed", "skipped"):
+        if outcome in run.vars:
+            return Ended(outcome, run.vars[outcome])
+    return Ended("stopped", "no step acted")
 
 
 def _do(run: Run, step: Do, port: Port) -> Pause | None:
@@ -249,7 +255,9 @@ def take_answer(run: Run, step: Do, answer: Done, params: dict[str, Any], key: s
         then = step.on_failure or run.rule.failure.then
         if then != "continue":
             run.vars["failed_at"] = run.cursor - 1
+            run.vars["failed_key"] = key
             return Ended("failed", answer.reason)
+        run.vars["failed"] = answer.reason
     return None
 
 
@@ -275,18 +283,17 @@ def _wake_at(run: Run, step: Sleep, port: Port) -> datetime | None:
     moment = run.at
     if step.until is not None:
         wanted = step.until if isinstance(step.until, str) else step.until(picture(run, port))
-        if isinstance(wanted, str) and len(wanted) <= 5 and ":" in wanted:
-            return _next_time(moment, wanted, port.zone)
-        found = read_moment(None if wanted is MISSING else wanted, port.zone)
+        if isinstance(wanted, str) and _TIME.fullmatch(wanted):
+            found = _next_time(moment, wanted, port.zone)
+        else:
+            found = read_moment(None if wanted is MISSING else wanted, port.zone)
         if found is None:
             return None
         moment = found
-    if step.duration is not None:
-        moment = (
-            add_calendar(moment, step.duration, port.zone, step.at)
-            if step.at
-            else add(moment, step.duration, port.zone)
-        )
+    if step.at is not None:
+        moment = add_calendar(moment, step.duration or Duration(), port.zone, step.at)
+    elif step.duration is not None:
+        moment = add(moment, step.duration, port.zone)
     if step.window is not None:
         moment = next_open(moment, step.window, port.zone)
     return max(moment, run.at)
@@ -316,6 +323,8 @@ def _await(run: Run, step: Await, port: Port) -> Pause | None:
     run.cursor += 1
     if found is not None:
         run.at = max(run.at, found.received_at)
+        # The next wait looks behind this event: one event ends one wait of a run.
+        run.vars["since"] = found.id
         run.save_result(step.name, {"outcome": "happened", "event": {**found.data, "event": _stored(found)}})
         run.tell("happened", step.path, event=step.event_type, id=found.id)
     else:
@@ -350,7 +359,8 @@ def _branch(run: Run, step: Branch, port: Port) -> Pause | None:
 
 
 def _split(run: Run, step: Split, port: Port) -> Pause | None:
-    subject = {"customer": run.event.customer, "key": run.event.key}.get(step.by) or run.event.key or run.event.id
+    chosen = {"customer": run.event.customer, "key": run.event.key, "event": run.event.id}[step.by]
+    subject = chosen or run.event.key or run.event.id
     digest = hashlib.sha256(f"{run.rule.id}:{step.path}:{subject}".encode()).digest()
     share = int.from_bytes(digest[:4], "big") % 10_000
     arm = next((number for number, (limit, _) in enumerate(step.arms) if share < limit), None)
@@ -464,7 +474,9 @@ def index_text(value: Any) -> str:
     """Return the text under which a value is filed and compared: 5, "5" and Decimal("5.0") are one."""
     if isinstance(value, bool) or value is None:
         return str(value).lower()
-    if isinstance(value, (int, float)) and value == int(value):
+    if isinstance(value, (float, Decimal)) and not isfinite(value):
+        return str(value)
+    if isinstance(value, (int, float, Decimal)) and value == int(value):
         return str(int(value))
     return str(value)
 
@@ -473,7 +485,7 @@ def values_at(data: Mapping[str, Any], path: str) -> list[str]:
     """Return the indexable texts at a path of an event's picture."""
     found = getter(tuple(path.split(".")))(data)
     items = found if isinstance(found, list) else [found]
-    return [index_text(item) for item in items if isinstance(item, (str, int, float, bool))]
+    return [index_text(item) for item in items if isinstance(item, (str, int, float, bool, Decimal))]
 
 
 def match_text(event_type: str, path: str, value: Any) -> str:

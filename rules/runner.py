@@ -13,15 +13,17 @@ from typing import Any, Protocol
 
 import structlog
 from sqlalchemy import Integer, Row, bindparam, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from core.capabilities import ActionCall
 from core.clock import Clock
 from core.crash import crash_point
 from core.db import Database, Moment
-from core.errors import StorageError, TemporaryError, VitrinError
+from core.effects import Ledger
+from core.errors import RuleError, StorageError, TemporaryError, VitrinError
 from core.policy.pause import find_pause
 from core.writer import Tx, Writer
-from rules.intake import Intake
+from rules.intake import Intake, release_queued
 from rules.port import Capabilities, EnginePort, is_final
 from rules.run import Calling, Done, Ended, Holding, Listening, Pause, Run, Sleeping, picture, take_answer, walk
 from rules.steps import Do
@@ -130,7 +132,8 @@ class Runner:
         pause = find_pause(tx.conn)
         if pause is not None and not pause.still:
             return 0, []
-        self._intake.book.refresh(tx.conn)
+        if self._intake.book.refresh(tx.conn):
+            tx.if_undone(self._intake.book.forget)
         port = EnginePort(tx, self._host, self._intake, self._clock, pause)
         batch = _Batch(port)
         claimed = self._claim(tx, until or now, limit)
@@ -138,6 +141,8 @@ class Runner:
         for run, due in claimed:
             if pace is not None:
                 pace(due)
+            if run.rule.mode.run == "restart" and self._is_over(tx, run):
+                continue
             self._settle(batch, run, self._walk(run, port))
         self._write(tx, batch)
         return len(claimed), batch.calls
@@ -176,9 +181,14 @@ class Runner:
             fence=row.fence,
         )
 
+    def _is_over(self, tx: Tx, run: Run) -> bool:
+        """Tell whether a run of this batch was ended meanwhile by an event that another run of it emitted."""
+        return tx.conn.execute(select(runs.c.finished_at).where(runs.c.id == run.id)).scalar_one() is not None
+
     def _give_up(self, tx: Tx, row: Row[Any], reason: str) -> None:
         ended = {"status": "done", "outcome": "failed", "reason": reason, "due_at": None}
         tx.conn.execute(update(runs).where(runs.c.id == row.id).values(**ended, finished_at=self._clock.now()))
+        release_queued(tx.conn, row.rule, row.key, self._clock.now())
 
     def _prefetch(self, port: EnginePort, claimed: Sequence[Run]) -> None:
         fresh = [run for run in claimed if run.rule.condition.facts and not run.vars.get("checked")]
@@ -192,18 +202,27 @@ class Runner:
         """Walk one run; what a plugin or rule got wrong ends or delays this run alone."""
         run.vars.pop("was", None)
         crash_point("run.before_walk")
-        try:
-            return walk(run, port)
-        except StorageError:
-            raise
-        except VitrinError as exc:
+        while True:
+            try:
+                return walk(run, port)
+            except (StorageError, DBAPIError):
+                raise
+            except VitrinError as exc:
+                error = exc
+            except Exception as exc:
+                log.exception("a run met a fault of the engine", run=run.id, rule=run.rule.name)
+                error = RuleError("", f"a fault of the engine: {type(exc).__name__}: {exc}"[:500])
             # The walk stands at the step that failed; what the steps before it did stays done.
-            return self._failed(run, port, exc)
+            end = self._failed(run, error)
+            if end is not None:
+                return end
 
-    def _failed(self, run: Run, port: EnginePort, exc: VitrinError) -> Pause:
-        """Decide what a failed step means: another try later, or the end."""
-        step = run.rule.program[run.cursor] if run.cursor < len(run.rule.program) else None
-        path = step.path if step is not None else "then"
+    def _failed(self, run: Run, exc: VitrinError) -> Pause | None:
+        """Decide what a failed step means: another try later, the end, or (None) on with the next step."""
+        in_condition = not run.vars.get("checked") or run.vars.get("recheck")
+        done = run.cursor >= len(run.rule.program)
+        step = None if in_condition or done else run.rule.program[run.cursor]
+        path = step.path if step is not None else "if" if in_condition else "then"
         run.attempts += 1
         retry = run.rule.failure.retry != "none" and (not isinstance(step, Do) or step.on_failure in (None, "retry"))
         if retry and not is_final(exc) and run.attempts <= len(LADDER):
@@ -213,8 +232,7 @@ class Runner:
         if not isinstance(step, Do):
             run.tell("failed", path, reason=exc.message)
             return Ended("failed", exc.message)
-        end = take_answer(run, step, Done(None, "failed", exc.message), {}, run.step_key(step.path))
-        return end or self._walk(run, port)
+        return take_answer(run, step, Done(None, "failed", exc.message), {}, run.step_key(step.path))
 
     def _delay(self, attempt: int, exc: VitrinError) -> timedelta:
         wish = exc.after_s if isinstance(exc, TemporaryError) else None
@@ -234,11 +252,14 @@ class Runner:
             "owner": None,
             "finished_at": None,
             "fence": run.fence,
+            "b_fence": run.fence,
         }
         match pause:
             case Ended(outcome, reason):
                 values |= {"status": "done", "outcome": outcome, "reason": reason, "finished_at": now}
-                batch.released.append((run.rule.id, run.key) if run.rule.mode.run == "queued" else ("", None))
+                live = self._intake.book.matcher.get(run.rule.id)
+                if "queued" in (run.rule.mode.run, live.mode.run if live else None):
+                    batch.released.append((run.rule.id, run.key))
             case Sleeping(until, status, reason):
                 values |= {"status": status, "due_at": until, "reason": reason}
             case Listening():
@@ -285,17 +306,8 @@ class Runner:
         if batch.waits:
             tx.conn.execute(insert(waits), batch.waits)
         for rule, key in set(batch.released):
-            if rule:
-                self._let_next(tx, rule, key)
+            release_queued(tx.conn, rule, key, self._clock.now())
         crash_point("run.before_commit")
-
-    def _let_next(self, tx: Tx, rule: str, key: str | None) -> None:
-        """A queued rule's run ended: the oldest one behind it goes on."""
-        behind = select(runs.c.id).where(runs.c.rule == rule, runs.c.key == key, runs.c.status == "queued")
-        following = tx.conn.execute(behind.order_by(runs.c.id).limit(1)).scalar_one_or_none()
-        if following is not None:
-            ready = update(runs).where(runs.c.id == following)
-            tx.conn.execute(ready.values(status="ready", due_at=self._clock.now()))
 
     # Outside
 
@@ -329,6 +341,7 @@ class Runner:
         held = tx.conn.execute(select(runs.c.fence).where(runs.c.id == run.id, runs.c.status == "running"))
         if held.scalar_one_or_none() != run.fence:
             log.warning("a run moved on while its call was under way", run=run.id)
+            self._record_late(tx, call, answer)
             return []
         port = EnginePort(tx, self._host, self._intake, self._clock, find_pause(tx.conn))
         batch = _Batch(port)
@@ -341,8 +354,20 @@ class Runner:
         self._write(tx, batch)
         return batch.calls
 
-    def _refused(self, run: Run, call: Calling, port: EnginePort, exc: VitrinError) -> Pause:
-        pause = self._failed(run, port, exc)
+    def _record_late(self, tx: Tx, call: Calling, answer: dict[str, Any] | VitrinError) -> None:
+        """Keep the ledger true when the run no longer waits for the answer: what was done was done."""
+        ledger = Ledger(tx.conn)
+        row = ledger.find(call.key)
+        if row is None or row.state not in ("started", "unclear"):
+            return
+        if isinstance(answer, VitrinError):
+            told = {"state": "failed", "reason": answer.message} if is_final(answer) else {"reason": answer.message}
+        else:
+            told = {"state": "done", "reason": "the run had moved on before the answer came", **_told(answer)}
+        ledger.settle(call.key, told)
+
+    def _refused(self, run: Run, call: Calling, port: EnginePort, exc: VitrinError) -> Pause | None:
+        pause = self._failed(run, exc)
         state = "started" if isinstance(pause, Sleeping) else "failed"
         port.ledger.settle(call.key, {"state": state, "reason": exc.message, "at": self._clock.now()})
         if isinstance(pause, Sleeping):
@@ -359,7 +384,7 @@ _DUE = (
 _DUE_LOCKED = _DUE.with_for_update(skip_locked=True)
 _WAITS_OF = select(waits.c.run, waits.c.happened).where(waits.c.run.in_(bindparam("ids", expanding=True)))
 #: The other columns are those that each row of the batch names.
-_UPDATE = update(runs).where(runs.c.id == bindparam("b_id"))
+_UPDATE = update(runs).where(runs.c.id == bindparam("b_id"), runs.c.fence == bindparam("b_fence"))
 
 
 def _told(result: dict[str, Any]) -> dict[str, Any]:

@@ -106,7 +106,8 @@ def retry_run(tx: Tx, run_id: str, *, where: str = "failed", version: str = "sam
     _forget_failure(tx.conn, row)
     ready = {"status": "ready", "outcome": None, "reason": None, "due_at": now, "attempts": 0, "finished_at": None}
     # The other side has refused the last try, so the next one repeats nothing.
-    state = {"cursor": row.vars.get("failed_at", row.cursor), "vars": {**row.vars, "answered": True}}
+    kept = {name: value for name, value in row.vars.items() if name not in ("failed_at", "failed_key")}
+    state = {"cursor": row.vars.get("failed_at", row.cursor), "vars": {**kept, "answered": True}}
     tx.conn.execute(update(runs).where(runs.c.id == run_id).values(**ready, **state))
     return run_id
 
@@ -122,7 +123,8 @@ def _finished(conn: Connection, run_id: str) -> Row[Any]:
 
 def _forget_failure(conn: Connection, row: Row[Any]) -> None:
     """Take the failed effect's row out of the way: its key is used again by the new try."""
-    failed = update(effects).where(effects.c.run == row.id, effects.c.state == "failed")
+    key = row.vars.get("failed_key")
+    failed = update(effects).where(effects.c.idempotency_key == key, effects.c.state == "failed")
     conn.execute(failed.values(state="started"))
 
 

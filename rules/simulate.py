@@ -1,10 +1,11 @@
 """Simulation: the same walk as a real run's, with a port that records. It writes nothing and calls nobody."""
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
@@ -20,9 +21,9 @@ from core.policy.guard import judge as ask
 from core.tables import events
 from core.writer import Tx
 from rules.conditions import Always, Condition, FactUse, Group, Row
-from rules.intake import event_picture
+from rules.intake import event_picture, new_run
 from rules.port import EnginePort, caps_of
-from rules.rule import Rule, compile_rule, read_yaml
+from rules.rule import Mode, Rule, compile_rule, read_yaml
 from rules.run import (
     Done,
     Ended,
@@ -32,9 +33,11 @@ from rules.run import (
     Run,
     Sleeping,
     judge,
+    take_answer,
     walk,
 )
 from rules.steps import Do, RunRule
+from rules.store import find_rule
 
 if TYPE_CHECKING:
     from rules.engine import Engine
@@ -108,7 +111,11 @@ class RecordingPort:
         return self._past.load_facts(run, uses, picture)
 
     def look_back(self, run: Run, wait: Listening) -> Event | None:
-        return self._past.look_back(run, wait)
+        found = self._past.look_back(run, wait)
+        if found is not None and found.received_at > self.now():
+            # The recorded past knows at once what a real run would have waited for.
+            self._clock.set(found.received_at)
+        return found
 
     def refresh(self, run: Run) -> dict[str, Any]:
         return self._past.refresh(run)
@@ -181,10 +188,13 @@ def simulate(
     The answer has `events`, `counts` by outcome, `funnel` (each condition: reached, passed, unknown) and `results`.
     """
     document = read_yaml(rule) if isinstance(rule, str) else rule
-    compiled = compile_rule(document, id=new_id(), version=0, scope=engine.book.scope)
+    compiled = compile_rule(document, scope=engine.book.scope)
     if not 1 <= last <= _MOST_EVENTS:
         raise InvalidInput("last", f"must be between 1 and {_MOST_EVENTS}")
     with engine.db.read() as conn:
+        # The stored rule's own id: a split must send the same subject down the same arm.
+        stored = find_rule(conn, compiled.name)
+        compiled = replace(compiled, id=stored.id if stored else new_id())
         chosen = [_given(engine, event)] if event is not None else _last(conn, compiled, last)
         results = _play(engine, conn, compiled, chosen)
         funnel = _funnel(engine, conn, compiled, chosen)
@@ -200,8 +210,10 @@ def simulate(
 
 def _last(conn: Connection, rule: Rule, count: int) -> list[Event]:
     query = select(events).where(events.c.type.in_(rule.trigger.types))
-    newest = conn.execute(query.order_by(events.c.received_at.desc(), events.c.id.desc()).limit(count))
-    return [read_event(row) for row in newest][::-1]
+    # Own triggers of all rules are of the same types: more are read than wanted, and the others left out.
+    newest = conn.execute(query.order_by(events.c.received_at.desc(), events.c.id.desc()).limit(count * 20))
+    heard = (event for event in map(read_event, newest) if rule.hears(event.type, event.data))
+    return list(islice(heard, count))[::-1]
 
 
 def _given(engine: "Engine", told: Mapping[str, Any]) -> Event:
@@ -227,38 +239,102 @@ def _play(engine: "Engine", conn: Connection, rule: Rule, chosen: Sequence[Event
     clock = VirtualClock(engine.clock.now())
     port = RecordingPort(engine, conn, clock)
     results = [_Result(event) for event in chosen]
+    turns = _Turns(rule.mode, results)
     queue: list[tuple[datetime, int, Run]] = []
     for number, result in enumerate(results):
         event = result.event
-        run = Run(id=new_id(), rule=rule, event=event, key=_key(rule, event), at=event.received_at)
+        key = new_run(rule, event, watching=True)["key"]
+        run = Run(id=new_id(), rule=rule, event=event, key=key, at=event.received_at)
         heapq.heappush(queue, (event.received_at, number, run))
     while queue:
         moment, number, run = heapq.heappop(queue)
         clock.set(moment)
+        if number in turns.over or not _may_start(run, port, results[number], turns, number):
+            continue
         again = _step(engine, run, port, results[number])
         if again is not None:
             heapq.heappush(queue, (max(again, moment), number, run))
+        elif results[number].outcome not in ("waiting", "held"):
+            following = turns.end(run.key, number)
+            if following is not None:
+                heapq.heappush(queue, (clock.now(), *following))
     return results
 
 
-def _key(rule: Rule, event: Event) -> str | None:
-    return text_at(event.data, rule.mode.key) if rule.mode.key else event.key
+class _Turns:
+    """How runs of one key stand to each other: the rule's mode, as intake applies it."""
+
+    def __init__(self, mode: Mode, results: Sequence[_Result]) -> None:
+        self._mode = mode
+        self._results = results
+        self._open: dict[str | None, list[int]] = defaultdict(list)
+        self._behind: dict[str | None, list[tuple[int, Run]]] = defaultdict(list)
+        #: Runs that a newer event has ended.
+        self.over: set[int] = set()
+
+    def start(self, run: Run, number: int) -> bool:
+        """Tell whether the run goes on now; otherwise it is skipped, or waits for its turn."""
+        here, behind = self._open[run.key], self._behind[run.key]
+        if here and self._mode.run == "single":
+            self._say(number, "skipped", "another run of this rule is under way for the same key")
+            return False
+        if here and self._mode.run == "restart":
+            for other in here:
+                self._say(other, "cancelled", "a newer event restarted the rule")
+            self.over.update(here)
+            here.clear()
+        if here and self._mode.run == "queued":
+            if len(here) + len(behind) > self._mode.most:
+                self._say(number, "skipped", f"more than {self._mode.most} runs are queued for the same key")
+            else:
+                self._say(number, "waiting", "another run of this rule is under way for the same key")
+                behind.append((number, run))
+            return False
+        here.append(number)
+        return True
+
+    def end(self, key: str | None, number: int) -> tuple[int, Run] | None:
+        """Take an ended run out, and return the one whose turn it is now."""
+        if number not in self._open[key]:
+            return None
+        self._open[key].remove(number)
+        return self._behind[key].pop(0) if self._behind[key] else None
+
+    def _say(self, number: int, outcome: str, reason: str) -> None:
+        self._results[number].outcome, self._results[number].reason = outcome, reason
 
 
-def _step(engine: "Engine", run: Run, port: RecordingPort, result: _Result) -> datetime | None:
-    """Walk a run as far as it goes now; return when it goes on, or None where it ends or still waits."""
+def _may_start(run: Run, port: RecordingPort, result: _Result, turns: _Turns, number: int) -> bool:
+    """Check the condition and the mode before a run's first step."""
+    if run.vars.get("started"):
+        return True
     if not run.vars.get("checked"):
         data = event_picture(run.event, port.now().astimezone(port.zone), port.shop)
-        verdict = judge(run.rule.condition, run, port, data)
+        try:
+            verdict = judge(run.rule.condition, run, port, data)
+        except VitrinError as exc:
+            result.outcome, result.reason = "failed", exc.message
+            return False
         result.told = run.rule.condition.explain(data)
         run.vars["checked"] = True
         if verdict is not True:
             result.outcome = "stopped" if verdict is False else "unknown"
-            return None
-    try:
-        pause = walk(run, port)
-    except VitrinError as exc:
-        pause = Ended("failed", exc.message)
+            return False
+    run.vars["started"] = turns.start(run, number)
+    return run.vars["started"]
+
+
+def _step(engine: "Engine", run: Run, port: RecordingPort, result: _Result) -> datetime | None:
+    """Walk a run as far as it goes now; return when it goes on, or None where it ends or still waits."""
+    pause: Pause | None = None
+    while pause is None:
+        try:
+            pause = walk(run, port)
+        except VitrinError as exc:
+            step = run.rule.program[run.cursor] if run.cursor < len(run.rule.program) else None
+            pause = Ended("failed", exc.message)
+            if isinstance(step, Do) and not run.vars.get("recheck"):
+                pause = take_answer(run, step, Done(None, "failed", exc.message), {}, run.step_key(step.path))
     result.lines, result.effects = run.lines, port.done.get(run.id, [])
     if isinstance(pause, (Sleeping, Listening)):
         if pause.until <= engine.clock.now():

@@ -7,15 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from core.durations import Duration, parse_duration
 from core.errors import InvalidInput, RuleError
 from core.windows import Window, parse_time, parse_window
 from rules.conditions import Condition, Scope, compile_condition
 from rules.fields import Getter, getter, split_path
+from rules.operators import read_moment
 from rules.templates import Template, compile_template
 
 T = TypeVar("T")
+
+#: Who keeps the same arm of a split for good.
+SUBJECTS = ("customer", "key", "event")
+#: Names of the picture that a loop's item cannot take.
+_TAKEN = ("event", "now", "facts", "steps", "changes", "shop")
 
 #: A wait that says nothing else is for an event about the same order, customer or SKU.
 SAME_KEY = {"event.key": "{{ event.key }}"}
@@ -125,6 +132,8 @@ class _Program:
     scope: Scope
     code: list[Instruction | None] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    #: Items of the loops that are open here.
+    items: list[str] = field(default_factory=list)
 
     def reserve(self) -> int:
         self.code.append(None)
@@ -187,6 +196,8 @@ def _wait(program: _Program, step: Mapping[str, Any], where: str, name: str, dep
         program.code.append(compile_await(program.scope, wait, where, name))
         return
     until = wait.get("until")
+    if isinstance(until, str):
+        _check_moment(until, f"{where}.until")
     offset = None
     at = _time(wait.get("at"), f"{where}.at")
     if isinstance(until, Mapping):
@@ -204,6 +215,14 @@ def _wait(program: _Program, step: Mapping[str, Any], where: str, name: str, dep
             recheck=bool(wait.get("recheck", True)),
         )
     )
+
+
+def _check_moment(text: str, path: str) -> None:
+    """Refuse a constant that is neither a time of day nor a moment; it would be found out only at run time."""
+    if ":" in text and len(text) <= 5:
+        _time(text, path)
+    elif read_moment(text, ZoneInfo("UTC")) is None:
+        raise RuleError(path, f"{text!r} is no time such as 18:30, and no moment such as 2026-03-01T10:00:00Z")
 
 
 def compile_await(scope: Scope, wait: Mapping[str, Any], where: str, name: str) -> Await:
@@ -257,7 +276,10 @@ def _split(program: _Program, step: Mapping[str, Any], where: str, name: str, de
         _sequence(program, arm.get("then", []), here, f"{name}_{number + 1}_", depth=depth + 1)
         ends.append(program.reserve())
     otherwise = len(program.code)
-    program.code[at] = Split(path=where, by=str(step.get("by", "customer")), arms=tuple(targets), otherwise=otherwise)
+    by = str(step.get("by", "customer"))
+    if by not in SUBJECTS:
+        raise RuleError(f"{where}.by", f"must be one of {', '.join(SUBJECTS)}, not {by!r}")
+    program.code[at] = Split(path=where, by=by, arms=tuple(targets), otherwise=otherwise)
     _close(program, ends, where)
 
 
@@ -268,9 +290,14 @@ def _close(program: _Program, ends: Sequence[int], where: str) -> None:
 
 def _each(program: _Program, step: Mapping[str, Any], where: str, name: str, depth: int) -> None:
     item = str(step.get("as") or "item")
+    if item in _TAKEN or item in program.items:
+        reason = "is a name of the engine's own" if item in _TAKEN else "is the item of the loop around this one"
+        raise RuleError(f"{where}.as", f"{item!r} {reason}; give this loop's items another name")
+    program.items.append(item)
     read = getter(split_path(step["each"], f"{where}.each"))
     at = program.reserve()
     _sequence(program, step.get("then", []), f"{where}.then", f"{name}_", depth=depth + 1)
+    program.items.remove(item)
     program.code.append(Jump(path=where, target=at))
     end = len(program.code)
     program.code[at] = Each(path=where, name=item, read=read, most=int(step.get("most", 100)), end=end)

@@ -199,16 +199,27 @@ class Book:
         """Number of the last change that this book has taken in."""
         return self._stamp
 
-    def refresh(self, conn: Connection) -> None:
-        """Take in what changed since the last look; one small query when nothing did."""
+    def refresh(self, conn: Connection) -> bool:
+        """Take in what changed since the last look, and tell if anything did; one small query when nothing did."""
         stamp = read_mark(conn, _STAMP) or 0
         if stamp == self._stamp:
-            return
+            return False
         with self._lock:
             for row in conn.execute(select(rules).where(rules.c.stamp > self._stamp)).all():
                 self._take(conn, row)
             self.wait_fields = _read_wait_fields(conn)
             self._stamp = stamp
+        return True
+
+    def forget(self) -> None:
+        """Let the next look take in everything anew: what was seen inside a transaction has been undone."""
+        with self._lock:
+            self._stamp = -1
+            self._versions.clear()
+            self.broken.clear()
+            for rule in self.matcher:
+                self.matcher.remove(rule.id)
+            self.watching.clear()
 
     def rescope(self, conn: Connection, scope: Scope) -> None:
         """Compile everything again with other operators and facts: a plugin came or went."""

@@ -137,7 +137,7 @@ def _date_events(engine: "Engine", conn: Connection, rule: Rule, planned_at: dat
     offset = duration_at(when.get("offset"), "when.offset", signed=True) or Duration()
     today = planned_at.astimezone(engine.zone).date()
     noun = field.split(".")[0]
-    ids = _records_at(engine, conn, field, _day_before(today, offset))
+    ids = sorted({ident for day in _days_before(today, offset) for ident in _records_at(engine, conn, field, day)})
     found = (
         order_data(conn, ids)
         if noun == "order"
@@ -152,9 +152,15 @@ def _date_events(engine: "Engine", conn: Connection, rule: Rule, planned_at: dat
     return events
 
 
-def _day_before(today: date, offset: Duration) -> date:
-    """Return the day whose date, moved by the offset, is today."""
-    return add(datetime.combine(today, time(12), UTC), -offset, ZoneInfo("UTC")).date()
+def _days_before(today: date, offset: Duration) -> list[date]:
+    """Return the days whose date, moved by the offset, is today: several (or none) at the ends of months."""
+
+    def moved(day: date, by: Duration) -> date:
+        return add(datetime.combine(day, time(12), UTC), by, ZoneInfo("UTC")).date()
+
+    middle = moved(today, -offset)
+    around = (middle + timedelta(days=shift) for shift in range(-3, 4))
+    return [day for day in around if moved(day, offset) == today]
 
 
 def _records_at(engine: "Engine", conn: Connection, field: str, day: date) -> list[str]:

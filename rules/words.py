@@ -99,6 +99,7 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     ),
     "acted": ("It acted.", "Yapıldı.", "Сработала."),
     "waiting": ("It is waiting until {until}.", "Şu ana kadar bekliyor: {until}.", "Ожидает до {until}."),
+    "waiting_turn": ("It is waiting for its turn.", "Sırasını bekliyor.", "Ждёт своей очереди."),
     "held": ("It is held for approval: {reason}.", "Onay bekliyor: {reason}.", "Задержана до одобрения: {reason}."),
     "skipped": ("It was skipped: {reason}.", "Atlandı: {reason}.", "Пропущена: {reason}."),
     "failed": ("It failed: {reason}.", "Başarısız oldu: {reason}.", "Ошибка: {reason}."),

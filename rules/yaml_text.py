@@ -42,7 +42,7 @@ def read_rule_text(text: str) -> dict[str, Any]:
     flaw = find_plain_flaw(document)
     if flaw is not None:
         raise RuleError(flaw.path, str(flaw))
-    if "\\0" in text or "\\x00" in text or "\0" in text:
+    if "\\" in text:  # NUL can only come as an escape
         _refuse_nul(document, "")
     return document
 

@@ -123,14 +123,17 @@ async def _stop(server: asyncio.Server) -> None:
 
 
 @contextmanager
-def silent_server(greeting: bytes = b"") -> Iterator[int]:
-    """Serve a port that says a greeting, and nothing more."""
+def silent_server(greeting: bytes = b"", *, drip: bytes = b"") -> Iterator[int]:
+    """Serve a port that says a greeting, and then nothing more, or a drop now and then."""
     over = threading.Event()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.sendall(greeting)
-            over.wait(20)
+            for _ in range(200):
+                if over.wait(0.1):
+                    return
+                self.request.sendall(drip)
 
     with _serving(Handler) as port:
         yield port

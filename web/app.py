@@ -54,7 +54,7 @@ def create_app(
     checks: Mapping[str, Callable[[], None]] | None = None,
 ) -> Flask:
     """Return the WSGI application over an open engine; `checks` are asked by /readyz and raise when not ready."""
-    app = Flask("vitrin", static_folder=None)
+    app = Flask(__name__, static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=engine.settings.max_body_kb * 1024,
         MAX_FORM_MEMORY_SIZE=64 * 1024,

@@ -33,7 +33,14 @@ def make_commands() -> str:
     names = root.list_commands(ctx)
     found = {name: root.get_command(ctx, name) for name in names}
     summaries = [(f"[{code(name)}](#{name})", _summary(command)) for name, command in found.items() if command]
-    sections = [part for name, command in found.items() if command for part in _sections(command, ctx, name, 2)]
+    sections: list[str] = []
+    told: dict[int, str] = {}
+    for name, command in found.items():
+        if command is None:
+            continue
+        first = told.setdefault(id(command), name)
+        alias = [f"## {name}", f"The same as [{first}](#{first})."]
+        sections += _sections(command, ctx, name, 2) if first == name else alias
     assert set(_CODES) >= {number for _, number in CODES}, "every exit code has its words"
     return page(
         "Commands",

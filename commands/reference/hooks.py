@@ -6,19 +6,31 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from commands.reference.markdown import code, fenced, kind_of, page, table
+from commands.reference.markdown import code, codes, fenced, kind_of, page, table
 from core import context, hookspecs
 from core.collect import SHAPES
 from core.context import Context
 from core.contract import CHECKS, TIERS
 from core.hookspecs import Hooks
 from core.invoke import LOCAL_S, OUTSIDE_S
-from core.schema_words import KEYWORDS
+from core.schema_lint import KEYWORDS
 
 _ABOUT = """\
-A plugin is a Python package with an entry point in the group `vitrin`, which names a module with these functions. It
-needs `pluggy.HookimplMarker("vitrin")` and imports nothing of ours. How to write one: [Write a
-plugin](../howto/write-a-plugin.md)."""
+A plugin is a Python package with an entry point in the group `vitrin`, which names a module with these functions. How
+to write one: [Write a plugin](../howto/write-a-plugin.md)."""
+
+#: What the ctx itself says nothing, or too much, about.
+_FIELDS = {
+    "plugin": "The plugin's own name.",
+    "account": "The connected account's name.",
+    "settings": "The account's settings, with the secrets filled in.",
+    "now": "The moment, from the engine's clock, in UTC.",
+    "log": "A logger that bears the plugin's name; secrets and personal data are masked.",
+    "store": "The plugin's own small documents, by key. None where a call must not write.",
+    "emit": "Tells the automations that something happened. None where a call must not write.",
+    "attempt": "1 for the first try of an effect.",
+    "progress": "Tell how far long work has got: progress(done, total).",
+}
 
 
 def make_hooks() -> str:
@@ -33,10 +45,10 @@ def make_hooks() -> str:
         *(part for name in names for part in _hook(name)),
         *_context(),
         "## Limits",
-        f"Code of a plugin that does not ship with Vitrin runs on a thread of its own: {LOCAL_S:g} s for something local, "
-        f"{OUTSIDE_S:g} s for one outside call.",
+        f"Code of a plugin that does not ship with Vitrin runs on a thread of its own: {LOCAL_S:g} s for "
+        f"something local, {OUTSIDE_S:g} s for one outside call.",
         "## Words of JSON Schema",
-        f"Schemas of plugins may use {', '.join(code(word) for word in sorted(KEYWORDS))}, and words that begin with `x-`.",
+        f"Schemas of plugins may use {codes(sorted(KEYWORDS))}, and words that begin with `x-`.",
         "## The contract",
         "`./vitrin plugins doctor NAME` makes these checks. A plugin has the highest tier of which, and of those below "
         "it, every check passed.",
@@ -78,7 +90,8 @@ def _context() -> Iterator[str]:
     yield _paragraphs(inspect.getdoc(context) or "")
     yield _paragraphs(inspect.getdoc(Context) or "")
     notes = _field_notes()
-    yield table(("field", "what it is"), ((code(one.name), notes.get(one.name, "")) for one in fields(Context)))
+    rows = [(code(one.name), _FIELDS.get(one.name) or notes.get(one.name, "")) for one in fields(Context)]
+    yield table(("field", "what it is"), rows)
     methods = [
         (code(f"{name}{_arguments(method)}"), inspect.getdoc(method) or "")
         for name, method in vars(Context).items()
@@ -102,11 +115,10 @@ def _arguments(method: Any) -> str:
 
 
 def _field_notes() -> dict[str, str]:
-    """Return what the comments above the fields of the ctx say; one comment stands for the fields that follow it."""
+    """Return what the comments above the fields of the ctx say."""
     source = inspect.getsource(Context)
     lines = source.splitlines()
     notes: dict[str, str] = {}
-    said = ""
     for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
@@ -115,6 +127,5 @@ def _field_notes() -> dict[str, str]:
             if not line.strip().startswith("#:"):
                 break
             above.append(line.strip().removeprefix("#:").strip())
-        said = " ".join(reversed(above))
-        notes[node.target.id] = said
+        notes[node.target.id] = " ".join(reversed(above))
     return notes

@@ -7,9 +7,10 @@ from commands.reference.markdown import code, page, table
 from core.settings import FILE_NAME, OTHER_NAMES, SETTINGS
 
 _ABOUT = f"""\
-A value comes from the flag, else from the environment, else from the file `{FILE_NAME}` in the home folder (another
-file: `--config`), else from this table. `./vitrin settings list` shows every value and where it came from. A name that
-is no setting is refused, with the nearest one that is. Lists are written with commas in flags and in the environment."""
+A value comes from the flag, else from the environment, else from the file `{FILE_NAME}` in the home folder
+(another file: `--config`), else from this table. `./vitrin settings list` shows every value and where it came
+from. A name that is no setting is refused, with the nearest one that is. Lists are written with commas in flags
+and in the environment."""
 _FILE = f"""\
 ## The file
 

@@ -137,7 +137,7 @@ def read_amount(cell: Any, habits: Habits) -> Any:
 
 
 def read_currency(cell: Any, habits: Habits) -> str:
-    text = read_text(cell, habits).strip()
+    text: str = read_text(cell, habits).strip()
     return CURRENCIES.get(fold(text).strip("."), text)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Column, Connection, Table, and_, exists, select, tuple_
+from sqlalchemy import Column, Connection, Table, and_, select, tuple_
 
 from core.db import Moment
 from core.shop.rows import chunks
@@ -101,7 +101,7 @@ NOUNS: Mapping[str, Noun] = {
         ),
     ),
 }
-#: Later nouns are undone first: an order before its customer, a price before its product.
+#: In this order records are undone: an order before its customer, a price before its product.
 UNDO_ORDER = ("stock", "price", "order", "product", "customer")
 _PAIRED: Mapping[str, tuple[Table, Column[Any], Column[Any]]] = {
     "price": (prices, prices.c.variant, prices.c.list),
@@ -119,23 +119,23 @@ def take_pictures(conn: Connection, noun: str, ids: Iterable[str]) -> dict[str, 
     wanted = list(dict.fromkeys(ids))
     if noun in _PAIRED:
         return _take_pairs(conn, noun, wanted)
-    found: dict[str, Picture] = {one: {part.table.name: [] for part in NOUNS[noun].parts} for one in wanted}
+    found: dict[str, Picture] = {one: no_picture(noun) for one in wanted}
     for part in NOUNS[noun].parts:
         for some in chunks(wanted):
             query = select(part.table).where(_owned(part, part.owner.in_(some))).order_by(*part.table.primary_key)
             for row in conn.execute(query).mappings():
-                found[row[part.owner.name]][part.table.name].append(_freeze(row))
+                found[row[part.owner.name]][_plain(part.table.name)].append(_freeze(row))
     return found
 
 
 def _take_pairs(conn: Connection, noun: str, wanted: list[str]) -> dict[str, Picture]:
     table, first, second = _PAIRED[noun]
-    found: dict[str, Picture] = {one: {table.name: []} for one in wanted}
+    found: dict[str, Picture] = {one: no_picture(noun) for one in wanted}
     for some in chunks(wanted, 400):
         pairs = [tuple(one.split("/", 1)) for one in some]
         query = select(table).where(tuple_(first, second).in_(pairs)).order_by(*table.primary_key)
         for row in conn.execute(query).mappings():
-            found[pair_id(row[first.name], row[second.name])][table.name].append(_freeze(row))
+            found[pair_id(row[first.name], row[second.name])][_plain(table.name)].append(_freeze(row))
     return found
 
 
@@ -143,21 +143,35 @@ def _owned(part: Part, test: Any) -> Any:
     return test if part.kind is None else and_(test, part.table.c.kind == part.kind)
 
 
+def no_picture(noun: str) -> Picture:
+    """Return the picture of a record that is not there."""
+    return {_plain(part.table.name): [] for part in NOUNS[noun].parts}
+
+
 def hash_of(picture: Picture) -> str:
     """Return what two pictures have in common exactly when they are equal."""
     return hashlib.sha256(orjson.dumps(picture, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def find_reference(conn: Connection, noun: str, object_id: str, picture: Picture) -> str | None:
-    """Say what keeps a record from being deleted, or return None."""
-    tests = [(column == object_id, words) for column, words in NOUNS[noun].references]
+def find_references(conn: Connection, noun: str, pictures: Mapping[str, Picture]) -> dict[str, str]:
+    """Say for each of these records what keeps it from being deleted; those that nothing keeps are left out."""
+    owners = {one: one for one in pictures}
+    found = _find_pointers(conn, NOUNS[noun].references, owners)
     if noun == "product":
-        ids = [row["id"] for row in picture["variants"]]
-        tests += [(column.in_(ids), words) for column, words in _OF_VARIANTS]
-    for test, words in tests:
-        if conn.execute(select(exists().where(test))).scalar_one():
-            return words
-    return None
+        owners = {row["id"]: one for one, picture in pictures.items() for row in picture["variants"]}
+        found |= _find_pointers(conn, _OF_VARIANTS, owners)
+    return found
+
+
+def _find_pointers(
+    conn: Connection, references: Iterable[tuple[Column[Any], str]], owners: Mapping[str, str]
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for column, words in references:
+        for some in chunks(owners):
+            pointing = select(column).where(column.in_(some)).distinct()
+            found |= {owners[one]: words for one in conn.execute(pointing).scalars()}
+    return found
 
 
 _OF_VARIANTS = (
@@ -194,8 +208,13 @@ def _is(table: Table, key: tuple[Any, ...]) -> Any:
     return and_(*(column == value for column, value in zip(table.primary_key, key, strict=True)))
 
 
+def _plain(name: str) -> str:
+    """Return a column's or table's name as mere text: theirs is a kind of text that JSON does not take."""
+    return "".join(name)
+
+
 def _freeze(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+    return {_plain(name): value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
 
 
 def _thaw(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:

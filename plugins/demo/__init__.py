@@ -49,7 +49,11 @@ def vitrin_actions() -> list[dict[str, Any]]:
     return [
         {
             "name": "demo.notify_chat",
-            "title": {"en": "Write to the staff's chat", "tr": "Ekip sohbetine yaz", "ru": "Написать в чат сотрудников"},
+            "title": {
+                "en": "Write to the staff's chat",
+                "tr": "Ekip sohbetine yaz",
+                "ru": "Написать в чат сотрудников",
+            },
             "effect": "note",
             "scope": "outside",
             "takes_key": True,

@@ -13,16 +13,16 @@ from plugins.demo.shop import ISTANBUL, DemoShop
 
 #: Days that lie before the beginning of the demo, and days that can be played after it.
 PAST_DAYS, FUTURE_DAYS = 30, 60
-_ORDERS_PER_DAY = 13
+_ORDERS_PER_DAY, _CUSTOMERS = 5, 160
 _FIRST_NUMBER = 1001
 _TITLES = {product.id: product.title for product in PRODUCTS}
 #: What a step of an order's life is called when it is told.
 _WORDS = {
-    "order.created": "placed",
-    "order.approved": "paid",
-    "order.shipped": "sent",
-    "order.delivered": "delivered",
-    "order.canceled": "cancelled",
+    "order.created": "was placed",
+    "order.approved": "is paid",
+    "order.shipped": "was sent",
+    "order.delivered": "was delivered",
+    "order.canceled": "was cancelled",
 }
 _STATUSES = {
     "order.created": "awaiting_payment",
@@ -39,7 +39,7 @@ _STAFF = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One step of the story, in words."""
+    """One step of the story: "Order `number` `what`"."""
 
     number: str
     what: str
@@ -53,7 +53,8 @@ class Story:
 
     def __init__(self, seed: int, start: datetime, *, currency: str = "TRY", zone: ZoneInfo = ISTANBUL) -> None:
         days = PAST_DAYS + FUTURE_DAYS
-        self._shop = DemoShop(seed, start, orders=days * _ORDERS_PER_DAY, days=days, currency=currency, zone=zone)
+        orders = days * _ORDERS_PER_DAY
+        self._shop = DemoShop(seed, start, orders=orders, customers=_CUSTOMERS, days=days, currency=currency, zone=zone)
         self._moments: list[datetime] = []
         #: Numbers are given in the order in which orders are placed.
         self._numbers: dict[str, str] = {}
@@ -92,7 +93,7 @@ class Story:
         else:
             _TELLERS[kind](shop, order, {**step, "number": self._numbers[step["key"]]})
         person = step["data"]["customer"]
-        what = _WORDS.get(kind) or f"a review: {step['data']['review']['score']} of 5"
+        what = _WORDS.get(kind) or f"got {step['data']['review']['score']} of 5 in a review"
         return Told(
             number=self._numbers[step["key"]],
             what=what,

@@ -118,7 +118,7 @@ def _handler(receiver: FakeReceiver) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
             """Say nothing: what came is in `got` and `refused`."""
 
     return Handler

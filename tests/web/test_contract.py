@@ -91,10 +91,10 @@ def test_rule_component_judges_like_the_rule_schema():
 
 
 def cases() -> Iterator[Any]:
-    """Yield each route with right input, and those with parameters or JSON bodies with wrong input too."""
+    """Yield each route with right input, and with wrong input where there can be any: any text may be YAML."""
     for route in ROUTES:
         yield pytest.param(route, GenerationMode.POSITIVE, id=f"{route.method} {route.path} right")
-        if query_of(route) or (route.takes_body and JSON in route.media):
+        if JSON in route.media and (query_of(route) or route.takes_body):
             yield pytest.param(route, GenerationMode.NEGATIVE, id=f"{route.method} {route.path} wrong")
 
 
@@ -107,7 +107,7 @@ def test_answers_hold_to_the_document(route: Any, mode: GenerationMode, filled: 
     schema.config.generation.update(with_security_parameters=False)
     operation = schema[route.path][route.method]
 
-    @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
     @given(operation.as_strategy(generation_mode=mode, path_parameters=names or None))
     def call_it(case: Any) -> None:
         answer = case.call(headers=headers)

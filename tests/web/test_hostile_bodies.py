@@ -96,9 +96,7 @@ def test_media_types_are_strict(media: str, status: int, api: ApiClient):
         assert (place, answer.status_code) == (place, status)
 
 
-@pytest.mark.parametrize(
-    "query", ["nope=1", "limit=0", "limit=501", "limit=x", "limit=1&limit=2", "limit=%D9%A1"]
-)
+@pytest.mark.parametrize("query", ["nope=1", "limit=0", "limit=501", "limit=x", "limit=1&limit=2", "limit=%D9%A1"])
 def test_odd_parameters_are_refused(query: str, api: ApiClient):
     assert api.call("GET", f"/events?{query}").status_code == 400
 

@@ -184,6 +184,16 @@ def test_returned_message_becomes_one_event(watching: MailShop, office: PostOffi
     assert len(watching.bounced()) == 1
 
 
+def test_renumbered_mailbox_is_read_from_its_beginning(watching: MailShop, office: PostOffice, inbox: Inbox):
+    inbox.messages = dict.fromkeys(range(1, 9), b"Subject: x\r\n\r\nx")
+    cursor = watching.poll()
+    assert cursor == {"validity": 7, "next": 9}
+    watching.pay()
+    inbox.validity, inbox.messages = 8, {1: notification(FAILED, ident=office.mail[0]["Message-ID"])}
+    assert watching.poll(cursor) == {"validity": 8, "next": 2}
+    assert len(watching.bounced()) == 1
+
+
 def test_notification_about_a_strange_message_is_left_aside(watching: MailShop, inbox: Inbox):
     inbox.put(notification(FAILED, ident="<forged@shop.test>"))
     assert watching.poll() == {"validity": 7, "next": 2}

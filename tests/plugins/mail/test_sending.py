@@ -1,14 +1,17 @@
 """Messages through a rule and the engine to a real mail server, which demands TLS, a login and known mailboxes."""
 
 import base64
+import signal
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from time import monotonic
 
 import pytest
-from engines import START
+from drain_once import run_killed
+from engines import START, make_event, put_rule
 from mail_servers import PASSWORD, USER, Authority, PostOffice, silent_server, smtp_server
-from mail_shop import RULE, MailShop, open_shop
+from mail_shop import CUSTOMER, RULE, MailShop, open_shop
 from structlog.testing import capture_logs
 
 from core.errors import InvalidInput, RejectedError, SignInError, TemporaryError
@@ -30,8 +33,8 @@ def test_rule_sends_one_message_with_its_headers(shop: MailShop, office: PostOff
     assert shop.wait_out() == 0
 
 
-def test_repeated_message_keeps_its_id(shop: MailShop, office: PostOffice):
-    # taken by the server, but the connection breaks before it can say so: as after a kill
+def test_message_that_was_taken_unsaid_keeps_its_id(shop: MailShop, office: PostOffice):
+    # the server took it, but the connection broke before it could say so
     office.breaks = "reset"
     shop.pay()
     assert shop.effect.state == "started"
@@ -40,6 +43,19 @@ def test_repeated_message_keeps_its_id(shop: MailShop, office: PostOffice):
     assert first["Message-ID"] == second["Message-ID"]
     assert (shop.effect.state, shop.effect.attempts) == ("done", 2)
     assert parsedate_to_datetime(second["Date"]) > parsedate_to_datetime(first["Date"])
+
+
+@pytest.mark.parametrize(("point", "mails"), [("run.before_call", 1), ("run.after_call", 2)])
+def test_killed_process_repeats_once_under_the_same_id(
+    shop: MailShop, office: PostOffice, tmp_path: Path, point: str, mails: int
+):
+    put_rule(shop.engine, RULE)
+    shop.engine.take([make_event(shop.engine, "order.paid", {"order": {"id": "A-1"}, "customer": CUSTOMER})])
+    assert run_killed(point, tmp_path, "mail", f"localhost:{office.port}") == -signal.SIGKILL
+    shop.engine.runner.release_own()
+    shop.engine.drain()
+    assert [mail["Message-ID"] for mail in office.mail] == [shop.effect.result["message_id"]] * mails
+    assert (shop.effect.state, shop.effect.possible_duplicate) == ("done", True)
 
 
 def test_greylisted_message_comes_through_later(shop: MailShop, office: PostOffice):
@@ -186,6 +202,16 @@ def test_silent_server_is_tried_again(tmp_path: Path, greeting: bytes):
         shop.pay()
         assert shop.effect.state == "started"
         assert "fell silent" in shop.effect.reason
+
+
+def test_dripping_server_is_cut_off_in_time(tmp_path: Path):
+    # each drop comes well within any time-out of a single read
+    with silent_server(b"220-", drip=b"x") as port, open_shop(tmp_path, allow=(f"127.0.0.1:{port}",)) as shop:
+        shop.connect(host="127.0.0.1", port=port, timeout_s=1)
+        start = monotonic()
+        shop.pay()
+        assert monotonic() - start < 10
+        assert shop.effect.state == "started"
 
 
 def test_closed_port_is_tried_again(tmp_path: Path):

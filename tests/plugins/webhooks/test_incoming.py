@@ -112,6 +112,12 @@ def test_published_standard_webhooks_vector_is_believed(desk: Desk):
             {"X-Hub": sign("s3cret", f"1767225240.{BODY}").hex(), "X-Time": "1767225240"},
             False,
         ),
+        # a blank is no digit, though int() takes it
+        (
+            {"header": "X-Hub", "timestamp_header": "X-Time"},
+            {"X-Hub": sign("s3cret", f" 1767225600.{BODY}").hex(), "X-Time": " 1767225600"},
+            False,
+        ),
         # digits of another script mean the same number to int()
         (
             {"header": "X-Hub", "timestamp_header": "X-Time"},
@@ -132,6 +138,13 @@ def test_eleven_signatures_are_too_many(desk: Desk):
     wrong = ["v1=" + "0" * 64] * 8
     assert desk.is_taken({"Stripe-Signature": ",".join(["t=1767225600", *wrong, f"v1={right}"])}, BODY)
     assert not desk.is_taken({"Stripe-Signature": ",".join(["t=1767225600", *wrong, *wrong, f"v1={right}"])}, BODY)
+
+
+def test_second_timestamp_is_not_picked(desk: Desk):
+    desk.connect(scheme="stripe_style", secret="s3cret")
+    for stamps in (("1767225600", "1"), ("1", "1767225600")):
+        signature = f"t={stamps[0]},t={stamps[1]},v1={sign('s3cret', f'1767225600.{BODY}').hex()}"
+        assert not desk.is_taken({"Stripe-Signature": signature}, BODY)
 
 
 def test_account_without_secret_takes_nothing(desk: Desk):

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,11 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from drain_once import run_killed
 from engines import START, make_event, put_rule
 from structlog.testing import capture_logs
 
 from core.accounts import Account, save_account
 from core.clock import VirtualClock
+from core.context import Context
 from core.effects import list_effects
 from core.http import Call, HttpClient
 from core.settings import load_settings
@@ -252,13 +255,21 @@ def test_secret_is_found_nowhere_after_errors(shop: Shop, tmp_path: Path):
     assert [form for form in forms if form in seen] == []
 
 
+@pytest.mark.parametrize(("point", "deliveries"), [("run.before_call", 1), ("run.after_call", 2)])
+def test_killed_process_sends_under_the_same_id(shop: Shop, tmp_path: Path, point: str, deliveries: int):
+    shop.engine.take([make_event(shop.engine, "order.paid", ORDER)])
+    assert run_killed(point, tmp_path, "webhooks", shop.receiver.address) == -signal.SIGKILL
+    shop.engine.runner.release_own()
+    shop.engine.drain()
+    assert [got.id for got in shop.receiver.got] == [message_id(shop.effect.idempotency_key)] * deliveries
+    # the receiver knows it again, so the repeat is none
+    assert (len(shop.receiver.worked), shop.effect.state, shop.effect.possible_duplicate) == (1, "done", False)
+
+
 def test_preview_says_where_it_goes(shop: Shop):
     action = shop.engine.host.find_action("webhooks.send")
     assert action is not None
     assert action.preview is not None
-    told = action.preview(_Settings(), {"type": "order.paid", "body": {}})
+    ctx = Context(plugin="webhooks", now=START, log=None, settings={"url": "https://warehouse.example/hook?token=x"})
+    told = action.preview(ctx, {"type": "order.paid", "body": {}})
     assert told["text"]["en"] == "Sends order.paid to warehouse.example"
-
-
-class _Settings:
-    settings = {"url": "https://warehouse.example/hook?token=x"}

@@ -1,0 +1,292 @@
+"""Imports for people and programs: upload, map, check, run, pause, cancel, undo, and the rows that went wrong."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TextIO
+
+from sqlalchemy import Row, and_, delete, insert, select, update
+
+from core.audit import Entry, record
+from core.clock import Clock
+from core.db import Database
+from core.errors import Conflict, InvalidInput, NotFound
+from core.events import Catalogue
+from core.exports import Column, write_csv
+from core.ids import new_id
+from core.imports.fields import KINDS
+from core.imports.files import Files, shown_name
+from core.imports.mapping import check_mapping, guess
+from core.imports.options import READING, ShopHabits, check_options
+from core.imports.reading import look_through, open_table
+from core.imports.tables import import_rows, imports
+from core.imports.work import NOTHING, ShopOf, Take, Tools, Work
+from core.jobs import Jobs
+from core.writer import Tx
+
+TASK = "import"
+#: How long an import can be undone; its file and its rows are kept as long.
+UNDO = timedelta(days=7)
+_RETRY = (5, 30, 300)
+#: What may follow what.
+_MOVES: Mapping[str, tuple[str, ...]] = {
+    "checking": ("ready",),
+    "running": ("ready", "paused", "failed"),
+    "paused": ("running",),
+    "canceled": ("ready", "checking", "running", "paused", "failed"),
+    "undoing": ("done", "failed", "canceled", "paused"),
+}
+
+
+class Imports:
+    """The service behind the page, the API and the command line."""
+
+    def __init__(
+        self,
+        db: Database,
+        jobs: Jobs,
+        *,
+        home: Path,
+        habits: ShopHabits,
+        shop_of: ShopOf,
+        take: Take,
+        catalogue: Catalogue,
+    ) -> None:
+        self._db, self._jobs, self._writer = db, jobs, jobs.writer
+        self._clock: Clock = jobs.clock
+        self.files = Files(home / "imports")
+        tools = Tools(
+            writer=jobs.writer,
+            files=self.files,
+            habits=habits,
+            shop_of=shop_of,
+            take=take,
+            catalogue=catalogue,
+            now=jobs.clock.now,
+            read=self.get,
+        )
+        jobs.register(TASK, Work(tools).perform, klass="bulk", retry=_RETRY)
+
+    # From the upload to the mapping
+
+    def upload(
+        self,
+        parts: Iterable[bytes],
+        name: str,
+        kind: str,
+        *,
+        actor: str,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Store a file, read it through and guess its mapping; return the import's id.
+
+        Raises InvalidInput for a file that cannot be read, naming the row. The name is only shown.
+        """
+        if kind not in KINDS:
+            raise InvalidInput("kind", f"must be one of {', '.join(KINDS)}")
+        chosen = check_options(options or {})
+        stored = self.files.save(parts)
+        try:
+            seen = look_through(self.files.path(stored), chosen)
+        except InvalidInput:
+            self.files.delete(stored)
+            raise
+        values = {
+            "id": new_id(),
+            "kind": kind,
+            "status": "ready",
+            "file": stored,
+            "shown_name": shown_name(name),
+            "format": seen.format,
+            "header": seen.header,
+            "mapping": guess(kind, seen.header, seen.samples),
+            "options": chosen,
+            "total": seen.total,
+            "position": 1,
+            "counts": NOTHING,
+            "created_by": actor,
+            "created_at": self._clock.now(),
+        }
+
+        def keep(tx: Tx) -> None:
+            tx.conn.execute(insert(imports).values(**values))
+            self._note(tx, values["id"], "import.uploaded", actor, {"kind": kind, "file": values["shown_name"]})
+
+        self._writer.do(keep)
+        return values["id"]
+
+    def samples(self, import_id: str, *, count: int = 5) -> list[list[Any]]:
+        """Return the file's first rows, to be shown beside the mapping."""
+        row = self.get(import_id)
+        table = open_table(self.files.path(row.file), row.format, row.options)
+        return [found.cells for found, _ in zip(table.rows(), range(count), strict=False)]
+
+    def choose(
+        self, import_id: str, *, mapping: Any = None, options: Mapping[str, Any] | None = None, actor: str
+    ) -> None:
+        """Choose the mapping and the options; options that change how the file is read guess the mapping anew."""
+        row = self.get(import_id)
+        chosen = row.options if options is None else check_options(options)
+        values: dict[str, Any] = {"options": chosen, "checked": None}
+        header = row.header
+        if any(chosen.get(name) != row.options.get(name) for name in READING):
+            seen = look_through(self.files.path(row.file), chosen)
+            header = seen.header
+            values |= {"format": seen.format, "header": header, "total": seen.total}
+            values |= {"mapping": guess(row.kind, header, seen.samples)}
+        if mapping is not None:
+            values["mapping"] = check_mapping(row.kind, header, mapping)
+
+        def keep(tx: Tx) -> None:
+            self._move(tx, import_id, ("ready", *self._stuck(row, "checking")), "ready", **values)
+            told = {"mapping": values.get("mapping", row.mapping), "options": chosen}
+            self._note(tx, import_id, "import.mapped", actor, told)
+
+        self._writer.do(keep)
+
+    # What it does
+
+    def check(self, import_id: str, *, actor: str) -> str:
+        """Start a dry run: `checked` then says what would be new, updated and refused. Return the job's id."""
+        return self._start(import_id, "checking", "check", actor)
+
+    def run(self, import_id: str, *, actor: str) -> str:
+        """Start the import, or go on with a paused or failed one; return the job's id."""
+        return self._start(import_id, "running", "run", actor)
+
+    def undo(self, import_id: str, *, actor: str) -> str:
+        """Put back what the import changed, for 7 days; return the job's id. What was changed since is left."""
+        row = self.get(import_id)
+        if row.started_at is None:
+            raise Conflict("nothing of this import was written, so there is nothing to undo")
+        if self._clock.now() - row.started_at > UNDO:
+            raise Conflict(f"imports can be undone for {UNDO.days} days; this one began on {row.started_at:%Y-%m-%d}")
+        return self._start(import_id, "undoing", "undo", actor)
+
+    def pause(self, import_id: str, *, actor: str) -> None:
+        """Stop after the batch under way; `run` goes on from there."""
+        self._stop(import_id, ("running",), "paused", actor)
+
+    def cancel(self, import_id: str, *, actor: str) -> None:
+        """Give an import up; what it has written stays, and can be undone."""
+        self._stop(import_id, _MOVES["canceled"], "canceled", actor)
+
+    def _start(self, import_id: str, status: str, what: str, actor: str) -> str:
+        row = self.get(import_id)
+        check_mapping(row.kind, row.header, row.mapping)
+        self.files.path(row.file)
+        now = self._clock.now()
+
+        def start(tx: Tx) -> str:
+            args = {"import": import_id, "what": what}
+            job = self._jobs.defer(tx, TASK, args, key=f"{TASK}:{import_id}")
+            begun = {"started_at": row.started_at or now, "finished_at": None} if what == "run" else {}
+            self._move(
+                tx, import_id, (*_MOVES[status], *self._stuck(row, status)), status, job=job, error=None, **begun
+            )
+            self._note(tx, import_id, f"import.{status}", actor, {"kind": row.kind, "file": row.shown_name})
+            return job
+
+        return self._writer.do(start)
+
+    def _stop(self, import_id: str, allowed: tuple[str, ...], status: str, actor: str) -> None:
+        row = self.get(import_id)
+
+        def stop(tx: Tx) -> None:
+            self._move(tx, import_id, (*allowed, *self._stuck(row, status)), status)
+            self._note(tx, import_id, f"import.{status}", actor, None)
+
+        self._writer.do(stop)
+
+    def _move(self, tx: Tx, import_id: str, allowed: tuple[str, ...], status: str, **values: Any) -> None:
+        chosen = and_(imports.c.id == import_id, imports.c.status.in_(allowed))
+        if tx.conn.execute(update(imports).where(chosen).values(status=status, **values)).rowcount == 1:
+            return
+        present = tx.conn.execute(select(imports.c.status).where(imports.c.id == import_id)).scalar_one_or_none()
+        if present is None:
+            raise NotFound(f"no import {import_id!r}")
+        raise Conflict(f"the import is {present}; it can become {status} only from {', '.join(allowed)}")
+
+    def _stuck(self, row: Row[Any], status: str) -> tuple[str, ...]:
+        """Return the import's status where its job died over it and `status` may follow all the same."""
+        stands_for = {"checking": ("ready",), "running": ("failed",), "undoing": ()}.get(row.status)
+        if stands_for is None or not self._is_dead(row):
+            return ()
+        return (row.status,) if status == row.status or set(stands_for) & set(_MOVES[status]) else ()
+
+    def _is_dead(self, row: Row[Any]) -> bool:
+        """Tell whether the import's job was given up without the import being told: its workers died."""
+        try:
+            return row.job is not None and self._jobs.get_job(row.job).status in ("dead", "canceled")
+        except NotFound:
+            return True
+
+    def _note(self, tx: Tx, import_id: str, action: str, actor: str, after: Any) -> None:
+        entry = Entry(actor=actor, action=action, object=f"import:{import_id}", after=after)
+        record(tx, entry, self._clock.now())
+
+    # What is there
+
+    def get(self, import_id: str) -> Row[Any]:
+        """Return an import's row, or raise NotFound."""
+        with self._db.read() as conn:
+            row = conn.execute(select(imports).where(imports.c.id == import_id)).one_or_none()
+        if row is None:
+            raise NotFound(f"no import {import_id!r}")
+        return row
+
+    def show(self, import_id: str) -> dict[str, Any]:
+        """Return an import with its progress, as pages and the API show it."""
+        row = self.get(import_id)
+        shown = {name: value for name, value in row._mapping.items() if name not in ("file", "position")}
+        if row.status in ("checking", "running", "undoing") and self._is_dead(row):
+            shown |= {"status": "failed", "error": row.error or "its worker died several times; start it again"}
+        return shown | {"done": max(0, row.position - 1), "can_undo_until": row.started_at and row.started_at + UNDO}
+
+    def list_imports(self, *, limit: int = 50) -> list[dict[str, Any]]:
+        with self._db.read() as conn:
+            found = conn.execute(
+                select(imports.c.id).order_by(imports.c.created_at.desc(), imports.c.id.desc()).limit(limit)
+            )
+            ids = list(found.scalars())
+        return [self.show(import_id) for import_id in ids]
+
+    def write_errors(self, import_id: str, file: TextIO) -> int:
+        """Write the rows that were refused, or written only in part, with the reason; return how many.
+
+        The file has the columns of the upload, so that it can be mended and uploaded again.
+        """
+        row = self.get(import_id)
+        with self._db.read() as conn:
+            faulty = and_(import_rows.c["import"] == import_id, import_rows.c.error.is_not(None))
+            found = conn.execute(select(import_rows).where(faulty).order_by(import_rows.c.row)).all()
+        columns = [Column(name=str(index), heading=heading) for index, heading in enumerate(row.header)]
+        told = [Column(name="row", heading="Row", number=True), Column(name="column", heading="Column")]
+        rows = self._with_cells(row, found)
+        return write_csv(rows, [*columns, *told, Column(name="error", heading="Error")], file)
+
+    def _with_cells(self, row: Row[Any], found: Iterable[Row[Any]]) -> Iterable[dict[str, Any]]:
+        """Join faults with the cells of their rows; all rows of an order share its fault."""
+        faults = iter(found)
+        fault, left = next(faults, None), 0
+        for line in open_table(self.files.path(row.file), row.format, row.options).rows():
+            if fault is not None and line.number == fault.row:
+                left = fault.rows
+            if fault is None or not left:
+                continue
+            told = {"row": line.number, "column": fault.column, "error": fault.error}
+            yield {str(index): cell for index, cell in enumerate(line.cells)} | told
+            left -= 1
+            if not left:
+                fault = next(faults, None)
+
+    def forget(self, tx: Tx, now: datetime) -> int:
+        """Delete the files and the rows' history of imports that can no longer be undone; return how many."""
+        old = and_(imports.c.created_at < now - UNDO, imports.c.file != "")
+        settled = imports.c.status.not_in(("checking", "running", "undoing", "paused"))
+        rows = tx.conn.execute(select(imports.c.id, imports.c.file).where(old, settled)).all()
+        for row in rows:
+            tx.conn.execute(delete(import_rows).where(import_rows.c["import"] == row.id))
+            tx.conn.execute(update(imports).where(imports.c.id == row.id).values(file=""))
+            tx.after_commit(lambda name=row.file: self.files.delete(name))
+        return len(rows)
