@@ -72,15 +72,12 @@ def _show(row: Row[Any]) -> dict[str, Any]:
 
 
 def count_outcomes(conn: Connection) -> dict[str, dict[str, int]]:
-    """Return the number of runs by rule and outcome."""
-    query = (
-        select(rules.c.name, func.coalesce(runs.c.outcome, "waiting"), func.count())
-        .join(rules, rules.c.id == runs.c.rule)
-        .group_by(rules.c.name, func.coalesce(runs.c.outcome, "waiting"))
-    )
+    """Return the number of runs by rule and outcome; a run that has just begun counts as waiting."""
+    query = select(rules.c.name, runs.c.outcome, func.count()).join(rules, rules.c.id == runs.c.rule)
     counts: dict[str, dict[str, int]] = {}
-    for name, outcome, count in conn.execute(query):
-        counts.setdefault(name, {})[outcome] = count
+    for name, outcome, count in conn.execute(query.group_by(rules.c.name, runs.c.outcome)):
+        of_rule = counts.setdefault(name, {})
+        of_rule[outcome or "waiting"] = of_rule.get(outcome or "waiting", 0) + count
     return counts
 
 
