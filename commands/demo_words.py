@@ -14,7 +14,7 @@ from rules.runs import get_run
 from rules.words import find_culprit, say_row
 
 _INDENT = " " * 10
-_LONGEST = 150
+_LONGEST, _LONGEST_TEXT = 240, 100
 #: How an effect of each kind is called; its text is the first of these parameters that it has.
 _KINDS = {"message": "message", "task": "task", "tag": "tag", "note": "chat"}
 _TEXTS = ("text", "title", "tag")
@@ -124,8 +124,12 @@ def _title(document: Mapping[str, Any], language: str) -> str:
 def _effect(effect: Mapping[str, Any]) -> str:
     params = effect["params"] or {}
     text = next((str(params[name]) for name in _TEXTS if params.get(name)), effect["action"])
-    return f'{_KINDS.get(effect["kind"], effect["kind"])} "{" ".join(text.split())}"'
+    return f'{_KINDS.get(effect["kind"], effect["kind"])} "{_cut(" ".join(text.split()), _LONGEST_TEXT)}"'
 
 
 def _line(text: str) -> str:
-    return _INDENT + (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+    return _INDENT + _cut(text, _LONGEST)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

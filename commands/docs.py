@@ -10,6 +10,7 @@ from commands.noun import Verb
 from commands.output import columns
 from commands.reference.command_line import make_commands
 from commands.reference.events import make_events
+from commands.reference.files import make_files
 from commands.reference.hooks import make_hooks
 from commands.reference.rule_format import make_rules
 from commands.reference.settings import make_settings
@@ -24,6 +25,7 @@ PAGES: Mapping[str, Callable[[Mapping[str, Builtin]], str]] = {
     "commands.md": lambda _: make_commands(),
     "rules.md": lambda _: make_rules(),
     "events.md": make_events,
+    "files.md": lambda _: make_files(),
 }
 
 
@@ -31,7 +33,7 @@ PAGES: Mapping[str, Callable[[Mapping[str, Builtin]], str]] = {
 @click.option("--check", is_flag=True, help="Write nothing; exit code 6 where a page is behind the code.")
 @pass_call
 def docs(call: Call, check: bool) -> int:
-    """Write the pages of docs/reference from the code: settings, hooks, commands, rules, events."""
+    """Write the pages of docs/reference from the code: settings, hooks, commands, rules, events, files."""
     folder = ROOT / "docs" / "reference"
     if not folder.parent.is_dir():
         raise NotFound(f"{folder.parent} is not there: the reference is written in the source folder")

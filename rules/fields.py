@@ -61,7 +61,7 @@ def walk(value: Any, parts: tuple[str, ...]) -> Any:
             value = value.get(part, MISSING)
         elif isinstance(value, (list, tuple)):
             if part.isascii() and part.isdigit():
-                position = int(part[:6])
+                position = int(part[:200])
                 value = value[position] if position < len(value) else MISSING
             else:
                 return _spread(value, parts[index:])

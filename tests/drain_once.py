@@ -15,8 +15,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main(home: str, plugin: str, *allow: str) -> None:
     engine = make_engine(Path(home), plugins_on=(plugin,), allow_hosts=allow)
-    # The engine's wiring names the owner's list here.
-    engine.invoker._shop_settings.setdefault("allow_hosts", engine.settings.allow_hosts)
     engine.drain()
     engine.close()
 

@@ -16,6 +16,7 @@ from core.clock import VirtualClock
 from core.context import Emit
 from core.db import Database, metadata
 from core.events import Catalogue, Event, EventType
+from core.imports.fields import KINDS  # noqa: F401 - for the tests
 from core.imports.options import ShopHabits
 from core.imports.pictures import NOUNS
 from core.imports.service import Imports

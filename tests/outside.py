@@ -3,10 +3,12 @@
 import shutil
 import sys
 import tomllib
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+_numbers = count()
 SOURCE = Path(__file__).parent / "outside_plugin"
 
 
@@ -19,8 +21,10 @@ class Packages:
         self._modules: list[str] = []
         patch.syspath_prepend(folder)
 
-    def install(self, name: str, module: str, code: str) -> None:
+    def install(self, name: str, code: str) -> None:
         """Install a package of one file under an entry point."""
+        # Its own name each time: a module whose import hangs keeps the name's import lock for ever.
+        module = f"{name}_plugin_{next(_numbers)}"
         (self._folder / f"{module}.py").write_text(code, encoding="utf-8")
         self._register(f"vitrin-{name}", "1.0.0", f"A plugin named {name}", {name: module})
 
@@ -40,6 +44,8 @@ class Packages:
         self._modules += points.values()
 
     def forget(self) -> None:
-        """Let the next test import its own."""
-        for module in [name for name in sys.modules if name.split(".")[0] in self._modules]:
-            del sys.modules[module]
+        """Let the next test import its own, and let go what hangs on purpose."""
+        for name in [name for name in sys.modules if name.split(".")[0] in self._modules]:
+            hanging = getattr(sys.modules.pop(name), "forever", None)
+            if hanging is not None:
+                hanging.set()

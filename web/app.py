@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException, RequestURITooLarge
 from werkzeug.routing import BaseConverter
 
 from core.errors import NotAllowed, VitrinError
@@ -37,6 +37,7 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_LONGEST_PATH = 4096
 _HSTS = "max-age=31536000"
 
 
@@ -50,7 +51,7 @@ def create_app(
     engine: Engine,
     *,
     tokens: Tokens | None = None,
-    limits: Mapping[str, str] = LIMITS,
+    limits: Mapping[str, int] = LIMITS,
     checks: Mapping[str, Callable[[], None]] | None = None,
 ) -> Flask:
     """Return the WSGI application over an open engine; `checks` are asked by /readyz and raise when not ready."""
@@ -60,12 +61,11 @@ def create_app(
         MAX_FORM_MEMORY_SIZE=64 * 1024,
         MAX_FORM_PARTS=100,
         PROPAGATE_EXCEPTIONS=False,
-        RATELIMIT_HEADERS_ENABLED=False,
     )
     app.url_map.converters["part"] = Part
     app.url_map.merge_slashes = False
     services = Services(engine=engine, tokens=tokens or Tokens(engine.db, engine.writer, engine.clock))
-    counted, hosts = Limits(app, limits), Hosts(engine.settings)
+    counted, hosts = Limits(limits), Hosts(engine.settings)
     gate = Gate(services.tokens, counted)
     app.extensions[ACCESS] = {}
     _guard(app, engine, hosts)
@@ -98,6 +98,8 @@ def _guard(app: Flask, engine: Engine, hosts: Hosts) -> None:
     @app.before_request
     def begin() -> None:
         g.request_id = new_id()
+        if len(request.path) > _LONGEST_PATH:
+            raise RequestURITooLarge(f"the address has more than {_LONGEST_PATH} characters")
         endpoint = request.endpoint
         access = app.extensions[ACCESS].get(endpoint, "")
         # Probes ask under the machine's own address, and nothing in their answer depends on it.

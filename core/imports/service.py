@@ -20,7 +20,7 @@ from core.imports.mapping import check_mapping, guess
 from core.imports.options import READING, ShopHabits, check_options
 from core.imports.reading import look_through, open_table
 from core.imports.tables import import_rows, imports
-from core.imports.work import NOTHING, ShopOf, Take, Tools, Work
+from core.imports.work import NOTHING, STATUSES, ShopOf, Take, Tools, Work
 from core.jobs import Jobs
 from core.writer import Tx
 
@@ -102,7 +102,7 @@ class Imports:
             "mapping": guess(kind, seen.header, seen.samples),
             "options": chosen,
             "total": seen.total,
-            "position": 1,
+            "position": 0,
             "counts": NOTHING,
             "created_by": actor,
             "created_at": self._clock.now(),
@@ -210,16 +210,17 @@ class Imports:
     def _stuck(self, row: Row[Any], status: str) -> tuple[str, ...]:
         """Return the import's status where its job died over it and `status` may follow all the same."""
         stands_for = {"checking": ("ready",), "running": ("failed",), "undoing": ()}.get(row.status)
-        if stands_for is None or not self._is_dead(row):
+        if stands_for is None or self._find_end(row) is None:
             return ()
         return (row.status,) if status == row.status or set(stands_for) & set(_MOVES[status]) else ()
 
-    def _is_dead(self, row: Row[Any]) -> bool:
-        """Tell whether the import's job was given up without the import being told: its workers died."""
+    def _find_end(self, row: Row[Any]) -> str | None:
+        """Say why the import's job was given up without the import being told, or return None."""
         try:
-            return row.job is not None and self._jobs.get_job(row.job).status in ("dead", "canceled")
+            job = self._jobs.get_job(row.job or "")
         except NotFound:
-            return True
+            return "its job is gone; start it again"
+        return (job.error or f"its job is {job.status}") if job.status in ("dead", "canceled") else None
 
     def _note(self, tx: Tx, import_id: str, action: str, actor: str, after: Any) -> None:
         entry = Entry(actor=actor, action=action, object=f"import:{import_id}", after=after)
@@ -239,9 +240,12 @@ class Imports:
         """Return an import with its progress, as pages and the API show it."""
         row = self.get(import_id)
         shown = {name: value for name, value in row._mapping.items() if name not in ("file", "position")}
-        if row.status in ("checking", "running", "undoing") and self._is_dead(row):
-            shown |= {"status": "failed", "error": row.error or "its worker died several times; start it again"}
-        return shown | {"done": max(0, row.position - 1), "can_undo_until": row.started_at and row.started_at + UNDO}
+        if row.status in ("checking", "running", "undoing") and (reason := self._find_end(row)):
+            shown |= {"status": "failed", "error": row.error or reason}
+        return shown | {
+            "done": sum(row.counts[name] for name in STATUSES),
+            "can_undo_until": row.started_at and row.started_at + UNDO,
+        }
 
     def list_imports(self, *, limit: int = 50) -> list[dict[str, Any]]:
         with self._db.read() as conn:

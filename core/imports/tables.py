@@ -25,7 +25,7 @@ imports = Table(
     Column("options", Json, nullable=False),
     #: Rows in the file below the heading.
     Column("total", Integer, nullable=False),
-    #: The last row of the file that has been dealt with, as people count (the heading is row 1).
+    #: The last row of the file that has been dealt with; 0 before the first.
     Column("position", Integer, nullable=False),
     #: {"new", "updated", "unchanged", "errors"}
     Column("counts", Json, nullable=False),

@@ -65,7 +65,7 @@ class Undo:
         undone = import_rows.c.undone
         word = case((undone != "restored", "left"), (import_rows.c.status == "new", "deleted"), else_="restored")
         counted = select(word, func.count()).where(first).group_by(word)
-        counts = {str(name): int(count) for name, count in conn.execute(counted).tuples()}
+        counts = {str(name): int(count) for name, count in conn.execute(counted)}
         left = and_(first, import_rows.c.undone == "left")
         rows = conn.execute(select(import_rows).where(left).order_by(import_rows.c.row).limit(_MOST_LEFT)).all()
         listed = [{"row": row.row, "noun": row.noun, "object": row.object, "reason": row.reason} for row in rows]

@@ -37,7 +37,9 @@ BATCH = {"customers": 500}
 _SMALL_BATCH = 100
 #: Faults that a dry run lists; all are counted.
 MOST_FAULTS = 1_000
-NOTHING = {"new": 0, "updated": 0, "unchanged": 0, "errors": 0, "left": 0}
+#: What becomes of a row; `left` counts besides those that were written only in part.
+STATUSES = ("new", "updated", "unchanged", "errors")
+NOTHING = dict.fromkeys((*STATUSES, "left"), 0)
 
 ShopOf = Callable[[Tx, Emit | None, datetime, str], Shop]
 Take = Callable[[Tx, list[Event]], object]
@@ -143,7 +145,7 @@ class Work:
         for units in _batches(row.kind, self._units(row, mapped)):
             for done in self._try(row, mapped, units):
                 _count(row.kind, done, found)
-            ctx.progress(units[-1].last - 1, row.total)
+            ctx.progress(_sum(found.counts), row.total)
             ctx.leave_if_stopping()
         checked = {
             "counts": NOTHING | dict(found.counts),
@@ -198,7 +200,7 @@ class Work:
         for one in done:
             _add(counts, one)
         self._set(tx, row.id, counts=dict(counts), position=units[-1].last)
-        ctx.progress_in(units[-1].last - 1, row.total)
+        ctx.progress_in(_sum(counts), row.total)
         ctx.checkpoint_in(tx, units[-1].last)
         return True
 
@@ -245,6 +247,10 @@ def _add(counts: Counter[str], done: Done) -> None:
     counts[done.status] += done.unit.rows
     if done.fault is not None and done.status != "errors":
         counts["left"] += done.unit.rows
+
+
+def _sum(counts: Counter[str]) -> int:
+    return sum(counts[status] for status in STATUSES)
 
 
 def _count(kind: str, done: Done, found: _Found) -> None:

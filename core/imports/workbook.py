@@ -49,8 +49,10 @@ class Workbook:
     def _opened(self, width: int) -> Iterator[Iterator[list[Any]]]:
         book = None
         try:
-            book = openpyxl.load_workbook(self._path, read_only=True, data_only=True, keep_links=False)
-            yield self._records(book, width)
+            # A file and not its path: the library would ask for an ending that generated names have not.
+            with self._path.open("rb") as file:
+                book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+                yield self._records(book, width)
         except InvalidInput:
             raise
         except _DAMAGE as exc:

@@ -1,4 +1,4 @@
-"""Files: what automations hear of imports. Reading and writing files is a service of the core, for every page and plugin."""
+"""Files: what automations hear of imports; reading and writing files is a service of the core."""
 
 from typing import Any
 

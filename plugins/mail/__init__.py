@@ -100,6 +100,7 @@ def vitrin_events() -> list[dict[str, Any]]:
     return [
         {
             "name": EVENT,
+            "key": "message_id",
             "title": {"en": "An e-mail came back", "tr": "E-posta geri döndü", "ru": "Письмо вернулось"},
             "schema": {
                 "type": "object",
@@ -114,7 +115,7 @@ def vitrin_events() -> list[dict[str, Any]]:
                 },
             },
             "sample": {
-                "message_id": "<0f3a@shop.example>",
+                "message_id": f"<{'0f3a' * 10}@shop.example>",
                 "recipient": "name@customer.example",
                 "status": "5.1.1",
                 "permanent": True,

@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager
 from time import monotonic
 from typing import Any
 
-from core.effects import list_effects
 from core.errors import InvalidInput, RejectedError, SignInError, TemporaryError
 from core.masking import mask_text
 from plugins.mail.bounces import Bounce, read_bounce
+from plugins.mail.message import is_own_id
 from plugins.mail.network import PLUGIN, Place, deadline, open_socket, read_place, tls_context
 
 EVENT = "mail.bounced"
@@ -55,24 +55,20 @@ def poll_bounces(ctx: Any, cursor: Any) -> dict[str, int] | None:
 
 
 def _tell(ctx: Any, bounce: Bounce) -> None:
-    """Emit one bounce; anybody can write a notification, so only messages that we did send count."""
-    sent = list_effects(ctx.conn, limit=1, object=f"mail:{bounce.message_id}") if bounce.message_id else []
-    if not sent:
+    """Emit one bounce; its key is the Message-ID, which the run that sent the message knows."""
+    if bounce.message_id is None or not is_own_id(bounce.message_id, str(ctx.settings.get("sender_address"))):
         ctx.log.info("a notification about a message that is not ours was left aside", account=ctx.account)
         return
-    effect = sent[0]
-    result = effect.result if isinstance(effect.result, dict) else {}
     data = {
         "message_id": bounce.message_id,
-        # Forwarding ends at other addresses; what counts is the one that we wrote to.
-        "recipient": str(result.get("to") or bounce.recipient),
+        "recipient": bounce.recipient,
         "status": bounce.status,
         "permanent": bounce.permanent,
         "reason": bounce.reason,
     }
-    told = "\0".join((str(bounce.message_id), bounce.recipient.casefold()))
+    told = f"{bounce.message_id} {bounce.recipient.casefold()}"
     ident = hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()
-    ctx.emit(EVENT, data, key=effect.key, customer=effect.customer, id=f"bounce:{ident}")
+    ctx.emit(EVENT, data, key=bounce.message_id, id=f"bounce:{ident}")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from core.http.urls import canonical_host
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ONE_ADDRESS = re.compile(r'(?:"?(?P<name>[^"<>,;]*)"?\s*<(?P<inside>[^<>\s,;]+)>|(?P<bare>[^<>\s,;]+))')
 _LOCAL = re.compile(r'[^\s<>()\[\]\\,;:@"]{1,64}')
+_OWN_ID = re.compile(r"<[0-9a-f]{40}@([^<>@\s]+)>")
 _LINK = re.compile(r"(?:https?://|mailto:)[!-;=?-~]{1,900}")
 
 
@@ -70,6 +71,12 @@ class Letter:
 def make_id(key: str, domain: str) -> str:
     """Return the Message-ID of an effect: the same for every try, so that mailboxes can drop a second copy."""
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{domain}>"
+
+
+def is_own_id(ident: str, sender: str) -> bool:
+    """Tell whether a Message-ID has the form of ours, for this sender."""
+    found = _OWN_ID.fullmatch(ident)
+    return found is not None and found[1] == read_address(sender, "settings.sender_address").domain
 
 
 def read_line(text: str, path: str) -> str:

@@ -53,17 +53,17 @@ def run(ctx: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     """Emit a verified delivery as an event; one that came before changes nothing."""
     delivery = _delivery(ctx, request)
     if _is_ping(delivery):
-        return {"ignored": "ping"}
+        return {"body": {"ignored": "ping"}}
     body = loads(delivery.body)
     if not isinstance(body, (dict, list)):
         ctx.invalid("body", "must be a JSON object or list")
     topic = _topic(delivery, body)
     ident = _ident(delivery, body)
     if _came_before(ctx, delivery, ident, topic):
-        return {"id": ident, "duplicate": True}
+        return {"body": {"id": ident, "duplicate": True}}
     data = {"account": ctx.account, "topic": topic, "body": body}
     ctx.emit(EVENT, data, key=_key(delivery, body), id=f"{ctx.account}:{ident}")
-    return {"id": ident, "duplicate": False}
+    return {"body": {"id": ident, "duplicate": False}}
 
 
 def _delivery(ctx: Any, request: Mapping[str, Any]) -> Delivery:

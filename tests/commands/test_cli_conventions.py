@@ -227,7 +227,9 @@ def test_strangers_package_is_not_run(tmp_path: Path):
     folder.mkdir()
     (folder / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
     start = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; import engine; engine.main()"
-    result = subprocess.run([sys.executable, "-c", start, "--version"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", start, "--version"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert result.returncode == 1
     assert f"the package 'core' is found in {folder}" in result.stderr
     assert not (tmp_path / "ran").exists()

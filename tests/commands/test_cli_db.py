@@ -127,4 +127,3 @@ def test_hung_engine_ends_within_its_time(shop: CommandLine):
         _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "not everything ended within 1 s" in err
-

@@ -73,7 +73,11 @@ def test_bad_event_is_refused_in_words(shop: CommandLine, text: str, code: int, 
 
 
 def test_good_events_pass_beside_bad_ones(shop: CommandLine):
-    lines = [json.dumps({"type": "order.approved", "data": DATA}), '{"type": 7', json.dumps({"type": "no.such", "data": {}})]
+    lines = [
+        json.dumps({"type": "order.approved", "data": DATA}),
+        '{"type": 7',
+        json.dumps({"type": "no.such", "data": {}}),
+    ]
     told = shop.json("events", "send", "-", stdin="\n".join(lines), code=1)
     assert [row["status"] for row in told] == ["accepted", "refused", "refused"]
 

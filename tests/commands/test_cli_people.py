@@ -74,7 +74,19 @@ def look(shop: CommandLine, code: int = 0) -> dict[str, dict[str, str]]:
 def test_doctor_finds_a_well_shop_well(shop: CommandLine):
     found = look(shop)
     assert {name: row["state"] for name, row in found.items() if row["state"] != "ok"} == {"zone": "warning"}
-    wanted = {"disk", "key_file", "zone", "database", "clock", "pause", "due", "dead_letters", "admin", "plugins", "rules"}
+    wanted = {
+        "disk",
+        "key_file",
+        "zone",
+        "database",
+        "clock",
+        "pause",
+        "due",
+        "dead_letters",
+        "admin",
+        "plugins",
+        "rules",
+    }
     assert wanted <= set(found)
 
 

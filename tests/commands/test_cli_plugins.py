@@ -70,7 +70,11 @@ def test_new_plugin_passes_its_own_test(tmp_path: Path):
     assert (answer.code, answer.data["folder"]) == (0, str(place))
     assert "NAME" not in "".join(path.read_text() for path in place.rglob("*") if path.is_file())
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=place, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stdout
     assert type_words("plugins", "new", "parrot", "--folder", str(tmp_path)).code == 5
@@ -78,7 +82,22 @@ def test_new_plugin_passes_its_own_test(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "name",
-    ["Parrot", "9lives", "a", "two words", "two-words", "../up", "import", "json", "core", "a__b", "x" * 41, "", "öku", "a\n"],
+    [
+        "Parrot",
+        "9lives",
+        "a",
+        "two words",
+        "two-words",
+        "../up",
+        "import",
+        "json",
+        "core",
+        "a__b",
+        "x" * 41,
+        "",
+        "öku",
+        "a\n",
+    ],
 )
 def test_bad_plugin_name_is_refused(tmp_path: Path, name: str):
     with pytest.raises(InvalidInput, match="name"):

@@ -125,7 +125,10 @@ def test_versions_are_compared_and_restored(shop: CommandLine, thanks: Path):
 
 
 def test_export_and_import_lose_nothing(shop: CommandLine, tmp_path: Path):
-    texts = {"thanks": RULE.format(name="thanks"), "kiss": "rule: kiss  # öpücük\nwhen: {event: order.created}\nthen: []\n"}
+    texts = {
+        "thanks": RULE.format(name="thanks"),
+        "kiss": "rule: kiss  # öpücük\nwhen: {event: order.created}\nthen: []\n",
+    }
     texts["kiss"] = texts["kiss"].replace("then: []", "then:\n- stop: 'ok'")
     for name, text in texts.items():
         (tmp_path / f"{name}.yaml").write_text(text)

@@ -94,13 +94,19 @@ BREAKS = {
         None,
     ),
     "one language": ('ACTION["title"] = {"en": "Odd"}', "speaks three languages", "no words in tr, ru", "bronze"),
-    "field without label": ('TEXT["properties"]["a"] = {"type": "string"}', "fields have labels", "the field a", "bronze"),
-    "no preview": ('del ACTION["preview"]', "previews work", "has no preview", "bronze"),
-    "preview raises": (
-        'ACTION["preview"] = lambda ctx, params: 1 / 0', "previews work", "ZeroDivisionError", "bronze"
+    "field without label": (
+        'TEXT["properties"]["a"] = {"type": "string"}',
+        "fields have labels",
+        "the field a",
+        "bronze",
     ),
+    "no preview": ('del ACTION["preview"]', "previews work", "has no preview", "bronze"),
+    "preview raises": ('ACTION["preview"] = lambda ctx, params: 1 / 0', "previews work", "ZeroDivisionError", "bronze"),
     "preview writes": (
-        'ACTION["preview"] = lambda ctx, params: ctx.shop.create_task({})', "previews work", "AttributeError", "bronze"
+        'ACTION["preview"] = lambda ctx, params: ctx.shop.create_task({})',
+        "previews work",
+        "AttributeError",
+        "bronze",
     ),
     "takes a refusal for success": (
         'ACTION["scope"] = "outside"; MANIFEST["permissions"]["hosts"] = ["a.example"]; ACTION["takes_key"] = True\n'
@@ -130,13 +136,16 @@ BREAKS = {
         "silver",
     ),
     "connection cannot be tested": (
-        'MANIFEST["settings"] = TEXT', "connection can be tested", "no vitrin_check", "silver"
+        'MANIFEST["settings"] = TEXT',
+        "connection can be tested",
+        "no vitrin_check",
+        "silver",
     ),
 }
 
 
 def test_plain_plugin_is_well(tmp_path: Path, packages: Packages):
-    packages.install("odd", "odd_plugin", MANIFEST)
+    packages.install("odd", MANIFEST)
     verdict = try_plugin(tmp_path / "home", "odd")
     assert (faults(verdict), verdict.tier) == ({}, "gold")
 
@@ -144,7 +153,7 @@ def test_plain_plugin_is_well(tmp_path: Path, packages: Packages):
 @pytest.mark.parametrize("case", BREAKS)
 def test_breach_is_found_and_costs_the_tier(tmp_path: Path, packages: Packages, case: str):
     change, check, words, tier = BREAKS[case]
-    packages.install("odd", "odd_plugin", f"{MANIFEST}\n{change}\n")
+    packages.install("odd", f"{MANIFEST}\n{change}\n")
     verdict = try_plugin(tmp_path / "home", "odd")
     assert words in "; ".join(faults(verdict).get(check, ())), faults(verdict)
     assert verdict.tier == tier

@@ -131,7 +131,7 @@ def test_revoked_token_is_refused_at_once(api: ApiClient):
 
 
 def test_guessing_is_slowed_down(engine: Any):
-    app = create_app(engine, limits={"failed": "3/minute"})
+    app = create_app(engine, limits={"failed": 3})
     guesser = ApiClient(app, "vt_00000000000000000000000000000000_guess")
     codes = [guesser.call("GET", "/rules").status_code for _ in range(5)]
     assert codes == [401, 401, 401, 429, 429]
@@ -139,14 +139,14 @@ def test_guessing_is_slowed_down(engine: Any):
 
 
 def test_right_token_passes_beside_a_guesser(engine: Any, api: ApiClient):
-    app = create_app(engine, limits={"failed": "1/minute"})
+    app = create_app(engine, limits={"failed": 1})
     for _ in range(3):
         ApiClient(app, None).call("GET", "/rules")
     assert ApiClient(app, api.token).call("GET", "/rules").status_code == 200
 
 
 def test_calls_above_the_limit_are_told_when_to_return(engine: Any, api: ApiClient):
-    client = ApiClient(create_app(engine, limits={"read": "2/minute"}), api.token)
+    client = ApiClient(create_app(engine, limits={"read": 2}), api.token)
     answers = [client.call("GET", "/rules") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert [answer.headers.get("RateLimit-Remaining") for answer in answers[:2]] == ["1", "0"]

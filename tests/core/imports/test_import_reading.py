@@ -91,7 +91,7 @@ def test_rows_are_numbered_as_in_a_spreadsheet(put: Any) -> None:
         (b"a,b\n" + b'"' + b"x" * 200_000, "row 2.*quotation mark left open"),
         (b'a,b\n1,"' + b"x" * 120_000 + b'"\n', "row 2, column 2.*120,000 characters"),
         (b",".join(b"c%d" % n for n in range(300)) + b"\n", "300 columns"),
-        (b"a\n" + b"1," * 300 + b"\n", "row 2: has 301 columns"),
+        (b"a\n" + b"1," * 300 + b"1\n", "row 2: has 301 columns"),
         (b"\x89PNG\r\n\x1a\n", "no CSV, XLSX or JSON"),
         (b"\xd0\xcf\x11\xe0old", "can be saved as XLSX"),
         (b'{"a": 1}\n[1]\n', "row 2: is no object"),
@@ -172,10 +172,13 @@ SIMPLE = as_xlsx([["a", "b"], ["x", 1]])
 )
 def test_damaged_workbook_is_read_or_refused(put: Any, change: Callable[[str, bytes], bytes]) -> None:
     path = put(rebuilt(SIMPLE, change))
+    refused = ""
     try:
-        assert len(read(path)) <= 3
+        rows = read(path)
     except InvalidInput as exc:
-        assert "workbook" in exc.message or "rows" in exc.message
+        rows, refused = [], exc.message
+    assert len(rows) <= 3
+    assert rows or "workbook" in refused or "rows" in refused
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

@@ -1,4 +1,4 @@
-"""The demo's plugin: its chat stands in for a real one, its action means what the chat answers, its story fits the shop."""
+"""The demo's plugin: its chat behaves like a real one, its action means what the chat says, its story fits the shop."""
 
 import json
 from collections import Counter
@@ -19,6 +19,8 @@ from plugins.demo.chat import MOST_BYTES, RATE, Answer, ChatProvider, mood_of
 from rules.figures import read_figures
 from rules.runs import count_outcomes
 
+TOKEN = "right"
+
 
 def text_of(mood: str) -> str:
     """Return a text that the chat with seed 1 answers in this mood."""
@@ -30,9 +32,9 @@ class Caller:
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.chat = ChatProvider(1, token="right", now_s=lambda: self.now_s)
+        self.chat = ChatProvider(1, token=TOKEN, now_s=lambda: self.now_s)
 
-    def __call__(self, text: str, *, key: str = "", token: str = "right") -> Answer:
+    def __call__(self, text: str, *, key: str = "", token: str = TOKEN) -> Answer:
         headers = {"authorization": f"Bearer {token}", "idempotency-key": key or f"key of {text}"}
         return self.chat.answer(headers, json.dumps({"room": "orders", "text": text}).encode())
 
@@ -61,7 +63,7 @@ def test_wrong_token_is_refused(caller: Caller):
     ],
 )
 def test_malformed_message_is_refused(caller: Caller, headers: dict[str, str], body: bytes):
-    assert caller.chat.answer({"authorization": "Bearer right", **headers}, body).status == 400
+    assert caller.chat.answer({"authorization": f"Bearer {TOKEN}", **headers}, body).status == 400
 
 
 def test_same_key_posts_once(caller: Caller):
@@ -140,7 +142,9 @@ def test_check_names_the_chat(shop: SimpleNamespace):
     assert shop.engine.invoker.check("demo", settings) == {"account": "Demo chat"}
 
 
-@pytest.mark.parametrize("url", ["http://192.0.2.1/messages", "http://chat.example/messages", "http://10.0.0.1/messages"])
+@pytest.mark.parametrize(
+    "url", ["http://192.0.2.1/messages", "http://chat.example/messages", "http://10.0.0.1/messages"]
+)
 def test_other_machines_are_never_called(shop: SimpleNamespace, url: str):
     with pytest.raises(RejectedError, match="this machine only"):
         shop.engine.invoker.check("demo", {"url": url, "token": "12345678"})

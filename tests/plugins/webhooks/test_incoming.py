@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from webhook_desk import Desk
 
 from core.effects import list_effects
-from core.errors import InvalidInput, RejectedError, SignInError
+from core.errors import Conflict, InvalidInput, NotAllowed, SignInError
 
 BODY = '{"id": 7, "type": "order.paid", "order": {"number": "A-1"}}'
 
@@ -148,18 +148,17 @@ def test_second_timestamp_is_not_picked(desk: Desk):
 
 
 def test_account_without_secret_takes_nothing(desk: Desk):
-    with pytest.raises(SignInError, match="no secret yet"):
+    with pytest.raises(Conflict, match="closed until its account is set up"):
         desk.deliver(from_shopify(), BODY)
     with pytest.raises(InvalidInput, match="secret"):
         desk.connect(scheme="shopify")
-    desk.connect(scheme="shopify", secret=" ")
-    with pytest.raises(SignInError):
-        desk.deliver(from_shopify(), BODY)
+    # blanks are no secret, and nor is the word before one
+    desk.connect("blank", scheme="shopify", secret=" ")
     desk.connect("broken", secret="whsec_")
-    with pytest.raises(SignInError):
-        desk.deliver(
-            {"webhook-id": "a", "webhook-timestamp": "1767225600", "webhook-signature": "v1,A"}, BODY, account="broken"
-        )
+    headers = {"webhook-id": "a", "webhook-timestamp": "1767225600", "webhook-signature": "v1,AAAA"}
+    for account in ("blank", "broken"):
+        with pytest.raises(Conflict, match="closed until its account is set up"):
+            desk.deliver({**from_shopify(), **headers}, BODY, account=account)
     assert desk.stored() == []
 
 
@@ -285,7 +284,7 @@ def test_ping_of_woocommerce_is_answered_and_forgotten(desk: Desk):
     desk.connect(scheme="woocommerce", secret="hush")
     assert desk.deliver({}, "webhook_id=12") == {"ignored": "ping"}
     for body in ("webhook_id=12&x=1", '{"webhook_id": 12}', "webhook_id=12\n"):
-        with pytest.raises(RejectedError):
+        with pytest.raises(NotAllowed):
             desk.deliver({}, body)
     assert desk.stored() == []
 

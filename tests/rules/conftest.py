@@ -1,0 +1,34 @@
+"""What the tests of the rules engine share: an engine with a plugin that does what the test says."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stage import Script, Stage, script
+
+
+@pytest.fixture(autouse=True)
+def clean_script() -> Iterator[Script]:
+    """Let every test start with actions that have been told nothing."""
+    script.__init__()
+    yield script
+
+
+@pytest.fixture
+def make_stage(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
+    """Make engines in one home: the second is the first one's restart."""
+    made: list[Stage] = []
+
+    def make(**flags: Any) -> Stage:
+        made.append(Stage(tmp_path, **flags))
+        return made[-1]
+
+    yield make
+    for stage in made:
+        stage.close()
+
+
+@pytest.fixture
+def stage(make_stage: Callable[..., Stage]) -> Stage:
+    return make_stage()
