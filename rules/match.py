@@ -10,7 +10,8 @@ from typing import Any
 
 from core.text import fold
 from rules.conditions import Condition, Group, Index, Row
-from rules.fields import getter
+from rules.fields import MISSING, getter
+from rules.operators import as_text
 from rules.rule import CALLED, OWN_EVENTS, Rule
 
 Filed = dict[tuple[str, ...], dict[str, dict[str, Rule]]]
@@ -57,11 +58,12 @@ class _TypeIndex:
 
 
 def _texts(value: Any) -> Iterable[str]:
+    """Return the texts that `equal` would compare with; more do no harm, one too few loses a rule."""
     if isinstance(value, str):
         return (fold(value),)
     if isinstance(value, list):
-        return {fold(str(item)) for item in value if isinstance(item, (str, int, float))}
-    return (str(value),) if isinstance(value, (int, float)) and not isinstance(value, bool) else ()
+        return {text for item in value if not isinstance(item, list) for text in _texts(item)}
+    return () if value is None or value is MISSING or isinstance(value, (bool, Mapping)) else (fold(as_text(value)),)
 
 
 class Matcher:

@@ -214,7 +214,7 @@ def same_as(value: Any, wanted: Any) -> bool | None:
     if isinstance(wanted, str):
         if isinstance(value, str):
             return fold(value) == wanted
-        return None if isinstance(value, (bool, Mapping, list)) else fold(_written(value)) == wanted
+        return None if isinstance(value, (bool, Mapping, list)) else fold(as_text(value)) == wanted
     if isinstance(wanted, tuple):
         number = _comparable(value, wanted[1])
         return None if number is None else number == wanted[0]
@@ -222,7 +222,7 @@ def same_as(value: Any, wanted: Any) -> bool | None:
     return None if number is None else number == wanted
 
 
-def _written(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return a value as text; a whole number beyond any real one has none (writing it out takes too long)."""
     return "" if type(value) is int and value.bit_length() > 4096 else str(value)
 
@@ -262,7 +262,7 @@ def _any_of(wanted: Any, path: str, where: str) -> Test:
             return (
                 None
                 if value is None or isinstance(value, (bool, Mapping, list)) or value is MISSING
-                else fold(_written(value)) in folded
+                else fold(as_text(value)) in folded
             )
 
         return test_text

@@ -325,14 +325,20 @@ _COMPILERS = {
 }
 
 
-def compile_values(value: Any, path: str) -> Any:
-    """Return the value with every text that holds markup turned into a compiled template."""
+def compile_values(value: Any, path: str, *, channel: str = "text") -> Any:
+    """Return the value with every text that holds markup turned into a compiled template.
+
+    A parameter called `html` is HTML: what customers wrote is escaped in it.
+    """
     if isinstance(value, str):
-        return compile_template(value, path=path) if "{{" in value or "{%" in value else value
+        return compile_template(value, path=path, channel=channel) if "{{" in value or "{%" in value else value
     if isinstance(value, Mapping):
-        return {str(key): compile_values(item, f"{path}.{key}") for key, item in value.items()}
+        return {
+            str(key): compile_values(item, f"{path}.{key}", channel="html" if key == "html" else channel)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [compile_values(item, f"{path}[{number}]") for number, item in enumerate(value)]
+        return [compile_values(item, f"{path}[{number}]", channel=channel) for number, item in enumerate(value)]
     return value
 
 

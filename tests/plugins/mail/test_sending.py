@@ -296,3 +296,12 @@ def test_message_is_given_up_after_days(shop: MailShop, office: PostOffice):
     shop.wait_out()
     assert shop.clock.now() - start > timedelta(hours=40)
     assert (shop.effect.state, shop.run["outcome"], office.mail) == ("failed", "failed", [])
+
+
+def test_html_of_a_rule_escapes_what_customers_wrote(shop: MailShop, office: PostOffice):
+    rule = RULE.replace('text: "Thank', 'html: "<p>Thank you, {{ customer.name }}!</p>", text: "Thank')
+    shop.pay(rule, customer={**CUSTOMER, "name": "<script>1</script>"})
+    (mail,) = office.mail
+    html = mail.get_body(("html",)).get_content()
+    assert "<script>" not in html
+    assert "&lt;script&gt;1&lt;/script&gt;" in html
