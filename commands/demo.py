@@ -21,6 +21,7 @@ from commands.opening import quiet_logs
 from commands.output import plain_line, progress_bar
 from core.clock import SystemClock, VirtualClock
 from core.effects import count_by_kind
+from core.errors import Conflict
 from core.http import HttpClient
 from core.people import People
 from core.settings import Settings
@@ -122,7 +123,11 @@ class _Show:
         self._stop = threading.Event()
         self._tokens = Tokens(engine.db, engine.writer, engine.clock)
         people = People(engine.db, engine.writer, engine.clock, on_change=self._tokens.forget)
-        self._server: Server = make_server(engine, create_app(engine, tokens=self._tokens), people)
+        try:
+            self._server: Server = make_server(engine, create_app(engine, tokens=self._tokens), people)
+        except OSError as exc:
+            where = f"{engine.settings.host}:{engine.settings.port}"
+            raise Conflict(f"somebody else has begun to listen on {where}: start the demo again") from exc
 
     @property
     def address(self) -> str:
@@ -131,7 +136,7 @@ class _Show:
 
     def run(self, past: str) -> None:
         with _stopped_by_signals(self._stop):
-            web = threading.Thread(target=self._server.run, name="vitrin-web", daemon=True)
+            web = threading.Thread(target=self._serve, name="vitrin-web", daemon=True)
             self._engine.start()
             web.start()
             try:
@@ -139,8 +144,17 @@ class _Show:
                     self._say(_welcome(self._engine, self.address, self._make_token(), past))
                 self._play()
             finally:
+                self._stop.set()
                 self._server.stop()
                 web.join(self._engine.settings.stop_s)
+
+    def _serve(self) -> None:
+        try:
+            self._server.run()
+        except (OSError, ValueError):
+            # The server's socket was closed just as it was about to wait for callers: that ends it too.
+            if not self._stop.is_set():
+                raise
 
     def report(self, seconds: float) -> dict[str, Any]:
         with self._engine.db.read() as conn:

@@ -26,7 +26,7 @@ def find_table(folder: Path, noun: str, advice: str = "") -> Path:
     """Return the one file of `folder` that holds these rows, whatever spelling of its name is used."""
     if not folder.is_dir():
         raise InvalidInput(str(folder), "is not a folder; give the folder that holds the recording's CSV files")
-    names = [name.format(noun) + ending for name in _NAMES for ending in _ENDINGS]
+    names = [name.replace("{}", noun) + ending for name in _NAMES for ending in _ENDINGS]
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
         raise InvalidInput(f"{folder.name}/{noun}.csv", f"no such file; expected one of {', '.join(names)}{advice}")

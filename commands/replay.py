@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
-
 from commands.recording import Recording
 from core.clock import VirtualClock
 from core.durations import Duration
@@ -29,7 +27,6 @@ from rules.rule import Rule
 from rules.runs import count_outcomes
 from rules.steps import Await, Sleep
 from rules.store import publish
-from rules.tables import runs
 
 _POSITION = "replay.position"
 #: Events of one transaction.
@@ -153,14 +150,14 @@ class _Replay:
                 run, call = calls.pop()
                 calls.extend(self._engine.runner.record_in(tx, run, call, {"captured": True}))
             if count < _BATCH:
-                left = tx.conn.execute(select(func.min(runs.c.due_at))).scalar_one()
+                left = self._engine.runner.next_due_in(tx.conn)
                 if left is None or left > until:
                     return
 
     def _finish(self, tx: Tx, horizon: timedelta) -> None:
         """Let time run on until nothing waits."""
         while True:
-            due = tx.conn.execute(select(func.min(runs.c.due_at))).scalar_one()
+            due = self._engine.runner.next_due_in(tx.conn)
             if due is None:
                 return
             self._advance(tx, due + horizon)

@@ -6,12 +6,13 @@ An event is a CloudEvents 1.0 event plus `key` (the order, customer or SKU that 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.db import Moment
 from core.errors import InvalidInput, NotFound
 from core.schemas import Checker, compile_schema
 from core.tables import events
@@ -133,3 +134,30 @@ def read_event(row: Row[Any]) -> Event:
 def find_event(conn: Connection, event_id: str) -> Event | None:
     row = conn.execute(events.select().where(events.c.id == event_id)).one_or_none()
     return None if row is None else read_event(row)
+
+
+# What happened to a customer before
+
+_BEFORE = (
+    events.c.customer == bindparam("customer"),
+    events.c.type == bindparam("type"),
+    events.c.received_at >= bindparam("since", type_=Moment),
+    events.c.received_at < bindparam("before", type_=Moment),
+)
+_COUNT = select(func.count()).select_from(events).where(*_BEFORE)
+_LAST = select(func.max(events.c.time)).where(*_BEFORE)
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def count_happened(conn: Connection, customer: str, type: str, *, since: datetime | None, before: datetime) -> int:
+    """Count a customer's events of a type from `since` (included) up to `before` (not included)."""
+    asked = {"customer": customer, "type": type, "since": since or _EVER, "before": before}
+    return conn.execute(_COUNT, asked).scalar_one()
+
+
+def find_last_happened(
+    conn: Connection, customer: str, type: str, *, since: datetime | None, before: datetime
+) -> datetime | None:
+    """Return when the last of these events happened, or None."""
+    asked = {"customer": customer, "type": type, "since": since or _EVER, "before": before}
+    return conn.execute(_LAST, asked).scalar_one()

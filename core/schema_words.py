@@ -177,7 +177,7 @@ def say(keyword: str, language: str, **details: Any) -> str:
         details["limit"] = _show(details["limit"])
     if "options" in details:
         details["options"] = _list(details["options"])
-    return _WORDS.get(keyword, _WORDS["schema"])[column].format(**details)
+    return _WORDS[keyword if keyword in _WORDS else "schema"][column].format(**details)
 
 
 def pick_language(words: Any, language: str) -> str:

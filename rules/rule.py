@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent
 
-from core.durations import Duration
+from core.durations import Duration, find_zone
 from core.errors import InvalidInput, RuleError
 from core.schemas import Checker, compile_schema
 from core.timetable import parse_schedule
@@ -130,7 +130,7 @@ def read_yaml(text: str) -> dict[str, Any]:
     except YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise RuleError("", f"{where}{getattr(exc, 'problem', None) or 'this is not YAML'}") from exc
+        raise RuleError("", f"{where}{getattr(exc, 'problem', None) or getattr(exc, 'reason', None) or 'this is not YAML'}") from exc
     except (RecursionError, ValueError) as exc:
         raise RuleError("", f"this YAML cannot be read: {exc}") from exc
     if not isinstance(document, dict):
@@ -214,7 +214,8 @@ def _trigger(when: Mapping[str, Any], name: str) -> Trigger:
         return Trigger(kind="absence", types=(when["after"],), document=when)
     kind = next(kind for kind in OWN_EVENTS if kind in when)
     if kind == "schedule":
-        reworded(lambda: parse_schedule(when["schedule"], when.get("zone", "UTC")))
+        zone = reworded(lambda: find_zone(when.get("zone", "UTC"), "when.zone"))
+        reworded(lambda: parse_schedule(when["schedule"], zone, path="when.schedule"))
     if kind == "date":
         if when["date"] not in DATES:
             raise RuleError("when.date", f"must be one of {', '.join(DATES)}")

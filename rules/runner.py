@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy import Integer, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Integer, Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from core.capabilities import ActionCall
@@ -104,7 +104,11 @@ class Runner:
     def next_due(self) -> datetime | None:
         """Return when the next run is due."""
         with self._db.read() as conn:
-            return conn.execute(select(func.min(runs.c.due_at))).scalar_one()
+            return self.next_due_in(conn)
+
+    def next_due_in(self, conn: Connection) -> datetime | None:
+        """Return the same as this connection sees it: with what its open transaction has written."""
+        return conn.execute(select(func.min(runs.c.due_at))).scalar_one()
 
     def wait_for_calls(self) -> None:
         """Return when no outside call is under way."""

@@ -20,6 +20,8 @@ from commands.reference.operators import WANTS, example
 from core.collect import SHAPES, collect
 from core.context import Context
 from core.hookspecs import Hooks
+from core.imports.fields import KINDS
+from core.imports.options import KNOWN
 from core.settings import SETTINGS
 from plugins import BUILTINS
 from rules.check import check_rule
@@ -127,6 +129,14 @@ def test_everything_that_plugins_bring_is_documented():
     names += [one.name for plugin in plugins for kind in (plugin.events, plugin.actions, plugin.facts) for one in kind]
     assert [name for name in names if f"### {name}\n" not in page] == []
     assert [name for name in BUILTINS if f"| `{name}` | " not in page] == []
+
+
+def test_every_field_of_imports_is_documented():
+    page = reference("files")
+    assert [name for name in KNOWN if f"| `{name}` | " not in page] == []
+    for kind, known in KINDS.items():
+        part = page.partition(f"## {kind}\n")[2].partition("\n## ")[0]
+        assert [one.name for one in known if f"| `{one.name}` | " not in part] == []
 
 
 # Links
@@ -274,7 +284,7 @@ def check_param(ctx: click.Context, param: click.Parameter, value: object) -> No
     present = [one for one in values if isinstance(one, (str, bool))]
     assert present or not param.required, f"{ctx.command_path} needs {param.human_readable_name}"
     if isinstance(param.type, click.Choice):
-        for one in present:
+        for one in map(str, present):
             if one.islower():
                 param.type.convert(one, param, ctx)
 

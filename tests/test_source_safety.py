@@ -126,7 +126,11 @@ class Source(ast.NodeVisitor):
             command = node.args[0] if node.args else find_keyword(node, "args")
             if command is not None and is_text(command):
                 self._fault(node, f"{name}: takes a list, program first, so that no shell or splitting is needed")
-        if isinstance(node.func, ast.Attribute) and node.func.attr in ("format", "format_map"):
+        if (
+            isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("format", "format_map")
+            and self._name(node.func.value) != "self"  # a log handler's own method
+        ):
             self._check_format(node, node.func.value)
         self.generic_visit(node)
 

@@ -81,7 +81,7 @@ def _event(event: EventType, records: Records) -> Iterator[str]:
     known = {name: part for name, part in event.schema.get("properties", {}).items() if part == records.get(name)}
     others = {name: part for name, part in event.schema.get("properties", {}).items() if name not in known}
     needed = event.schema.get("required", ())
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (code(name), f"[record](#record-{name})", "yes" if name in needed else "", part["title"])
         for name, part in known.items()
     ]
@@ -134,7 +134,7 @@ def _connections(plugins: Sequence[Brought]) -> Iterator[str]:
     yield "Set with `./vitrin plugins config NAME`; one set for each account."
     for plugin in plugins:
         schema = plugin.manifest.get("settings") or {}
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (name, kind, needed, f"{words} Secret: kept encrypted, never shown." if _is_secret(schema, name) else words)
             for name, kind, needed, words in property_rows(schema)
         ]

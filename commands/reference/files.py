@@ -9,6 +9,7 @@ from core.imports.csv_file import DELIMITERS, ENCODINGS
 from core.imports.fields import CUSTOM, KINDS, Field
 from core.imports.files import MOST_BYTES
 from core.imports.limits import MOST_CELL, MOST_COLUMNS, MOST_ROWS
+from core.imports.options import KNOWN
 from core.imports.reading import FORMATS
 from core.imports.service import UNDO
 
@@ -27,7 +28,9 @@ _KINDS: Mapping[object, str] = {
     cells.read_day: "day",
     cells.read_list: "words with commas or semicolons between",
 }
-_OPTIONS = {
+#: Option -> what it says.
+OPTIONS = {
+    "format": f"{codes(FORMATS)}; known by the content when left out",
     "encoding": f"of a CSV file: {codes(ENCODINGS)}; found out when left out",
     "delimiter": f"of a CSV file: {', '.join(DELIMITERS.values())}; found out when left out",
     "sheet": "of a workbook; the first one when left out",
@@ -47,11 +50,11 @@ def make_files() -> str:
         "Files to import",
         _ABOUT,
         "## Formats",
-        f"{', '.join(name.upper() for name in FORMATS)}: the format is known by the content, not by the name. The first "
-        "row holds the headings; in JSON lines the names of the fields do.",
+        f"{', '.join(name.upper() for name in FORMATS)} (JSON lines): the format is known by the content, not by the "
+        "name. The first row holds the headings; in JSON lines the names of the fields do.",
         table(("limit", "most"), _limits(days)),
         "## Options",
-        table(("option", "what it says"), ((code(name), words) for name, words in _OPTIONS.items())),
+        table(("option", "what it says"), ((code(name), OPTIONS[name]) for name in KNOWN)),
         *(part for kind, fields in KINDS.items() for part in _kind(kind, fields)),
     )
 

@@ -1,14 +1,12 @@
 """Facts over the stored events: what happened to a person before, how often, and when last."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any
 
 import pluggy
-from sqlalchemy import bindparam, func, select
 
-from core.db import Moment
 from core.durations import add, parse_duration
-from core.tables import events
+from core.events import count_happened, find_last_happened
 
 hookimpl = pluggy.HookimplMarker("vitrin")
 
@@ -50,7 +48,7 @@ def vitrin_facts() -> list[dict[str, Any]]:
             "schema": {"type": "integer", "minimum": 0},
             "with": _PARAMS,
             "subject": "event.customer",
-            "load": lambda ctx, keys: _load(ctx, keys, "count"),
+            "load": lambda ctx, keys: _load(ctx, keys, count_happened),
         },
         {
             "name": "history.last",
@@ -62,32 +60,19 @@ def vitrin_facts() -> list[dict[str, Any]]:
             "schema": {"type": ["string", "null"], "format": "date-time"},
             "with": _PARAMS,
             "subject": "event.customer",
-            "load": lambda ctx, keys: _load(ctx, keys, "last"),
+            "load": lambda ctx, keys: _load(ctx, keys, find_last_happened),
         },
     ]
 
 
-def _load(ctx: Any, keys: list[Any], what: str) -> dict[Any, Any]:
+def _load(ctx: Any, keys: list[Any], find: Callable[..., Any]) -> dict[Any, Any]:
     """Answer from the index on (customer, type, received_at); only what was before the asked moment counts."""
     answers = {}
-    zone = ctx.shop_settings["zone"]
     for key in keys:
         customer, at, params = key
         wanted = dict(params)
-        since = add(at, -parse_duration(wanted["within"]), zone) if "within" in wanted else _ALWAYS
-        asked = {"customer": customer, "type": wanted["event"], "since": since, "before": at}
-        answers[key] = ctx.conn.execute(_QUERIES[what], asked).scalar_one()
+        since = None
+        if "within" in wanted:
+            since = add(at, -parse_duration(wanted["within"]), ctx.shop_settings["zone"])
+        answers[key] = find(ctx.conn, customer, wanted["event"], since=since, before=at)
     return answers
-
-
-_ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
-_BEFORE = (
-    events.c.customer == bindparam("customer"),
-    events.c.type == bindparam("type"),
-    events.c.received_at < bindparam("before", type_=Moment),
-    events.c.received_at >= bindparam("since", type_=Moment),
-)
-_QUERIES = {
-    "count": select(func.count()).select_from(events).where(*_BEFORE),
-    "last": select(func.max(events.c.time)).where(*_BEFORE),
-}

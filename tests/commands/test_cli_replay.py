@@ -13,9 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 TABLES = {
     "orders": [
-        "order_id,customer_id,order_status,order_purchase_timestamp,order_approved_at,"
-        "order_delivered_carrier_date,order_delivered_customer_date,order_estimated_delivery_date",
-        "o1,c1,delivered,2018-05-01 10:00:00,2018-05-01 10:05:00,2018-05-02 09:00:00,2018-05-07 18:30:00,2018-05-20 00:00:00",
+        (
+            "order_id,customer_id,order_status,order_purchase_timestamp,order_approved_at,"
+            "order_delivered_carrier_date,order_delivered_customer_date,order_estimated_delivery_date"
+        ),
+        "o1,c1,delivered,2018-05-01 10:00:00,2018-05-01 10:05:00,2018-05-02 09:00:00,2018-05-07 18:30:00,2018-05-20",
         "o2,c2,created,2018-05-03 10:00:00,,,,2018-05-20 00:00:00",
     ],
     "customers": [
@@ -32,8 +34,10 @@ TABLES = {
         "o1,1,credit_card,6,127.55",
     ],
     "order_reviews": [
-        "review_id,order_id,review_score,review_comment_title,review_comment_message,"
-        "review_creation_date,review_answer_timestamp",
+        (
+            "review_id,order_id,review_score,review_comment_title,review_comment_message,"
+            "review_creation_date,review_answer_timestamp"
+        ),
         "r1,o1,4,,Bom,2018-05-08 00:00:00,2018-05-09 12:00:00",
     ],
     "products": [
@@ -45,7 +49,8 @@ RULES = {
     "thanks": "rule: thanks\nwhen: {event: order.approved}\nthen:\n  - do: messages.send\n    with: {text: Thanks}\n",
     "reminder": "rule: reminder\nwhen: {event: order.created}\nthen:\n"
     "  - wait: {event: order.approved, timeout: 24 hours}\n    as: day\n"
-    "  - choose:\n      - if: {field: steps.day.outcome, is: equal, value: happened}\n        then:\n          - stop: paid\n"
+    "  - choose:\n      - if: {field: steps.day.outcome, is: equal, value: happened}\n"
+    "        then:\n          - stop: paid\n"
     "  - do: tasks.create\n    with: {title: Call}\n",
 }
 

@@ -16,9 +16,11 @@ MANIFEST = """
 import pluggy
 hookimpl = pluggy.HookimplMarker("vitrin")
 TITLE = {"en": "Odd", "tr": "Tuhaf", "ru": "Странный"}
-TEXT = {"type": "object", "additionalProperties": False, "required": ["a"], "properties": {"a": {"type": "string", "title": "A"}}}
+FIELDS = {"a": {"type": "string", "title": "A"}}
+TEXT = {"type": "object", "additionalProperties": False, "required": ["a"], "properties": FIELDS}
 MANIFEST = {
-    "title": TITLE, "summary": TITLE, "category": "test", "version": "1", "permissions": {"hosts": [], "effects": ["call"]}
+    "title": TITLE, "summary": TITLE, "category": "test", "version": "1",
+    "permissions": {"hosts": [], "effects": ["call"]},
 }
 ACTION = {
     "name": "odd.call", "title": TITLE, "effect": "call", "scope": "local", "params": TEXT,
@@ -73,11 +75,15 @@ def test_new_plugin_starts_at_gold(tmp_path: Path, packages: Packages):
     assert (faults(verdict), verdict.tier) == ({}, "gold")
 
 
+OUTSIDE = """
+ACTION |= {"scope": "outside", "takes_key": True}
+MANIFEST["permissions"]["hosts"] = ["a.example"]
+"""
 #: What is changed in a plugin that is well -> the check that finds it, a part of its words, the tier that is left.
 BREAKS = {
     "no effect declared": ('MANIFEST["permissions"] = {}', "permissions are declared", "its effect 'call'", None),
     "reaches out anywhere": (
-        'ACTION["scope"] = "outside"; del MANIFEST["permissions"]["hosts"]; ACTION["run"] = lambda ctx, p: ctx.reject("x")',
+        'ACTION["scope"] = "outside"; del MANIFEST["permissions"]["hosts"]; ACTION["run"] = lambda c, p: c.reject("x")',
         "permissions are declared",
         "does not say where",
         None,
@@ -87,8 +93,10 @@ BREAKS = {
     "raises at the start": ("raise ValueError('broken')", "starts and stops", "ValueError: broken", None),
     "hides from its manifest": ("del vitrin_manifest", "starts and stops", "no vitrin_manifest", None),
     "table of another": (
-        "import sqlalchemy, pathlib\nmeta = sqlalchemy.MetaData()\nsqlalchemy.Table('users', meta)\n"
-        "@hookimpl\ndef vitrin_tables():\n    return {'metadata': meta, 'migrations': str(pathlib.Path(__file__).parent)}",
+        (
+            "import sqlalchemy, os\nmeta = sqlalchemy.MetaData()\nsqlalchemy.Table('users', meta)\n"
+            "@hookimpl\ndef vitrin_tables():\n    return {'metadata': meta, 'migrations': os.path.dirname(__file__)}"
+        ),
         "starts and stops",
         "odd_users",
         None,
@@ -109,22 +117,19 @@ BREAKS = {
         "bronze",
     ),
     "takes a refusal for success": (
-        'ACTION["scope"] = "outside"; MANIFEST["permissions"]["hosts"] = ["a.example"]; ACTION["takes_key"] = True\n'
-        'ACTION["run"] = lambda ctx, params: {"status": ctx.http.get("https://a.example/").status}',
+        (OUTSIDE + 'ACTION["run"] = lambda ctx, params: {"status": ctx.http.get("https://a.example/").status}'),
         "survives a refusing other side",
         "takes a refusal with 401 for success",
         "silver",
     ),
     "breaks on a refusal": (
-        'ACTION["scope"] = "outside"; MANIFEST["permissions"]["hosts"] = ["a.example"]; ACTION["takes_key"] = True\n'
-        'ACTION["run"] = lambda ctx, params: {"a": ctx.http.get("https://a.example/").headers["x-lost"]}',
+        (OUTSIDE + 'ACTION["run"] = lambda ctx, params: {"a": ctx.http.get("https://a.example/").headers["x-lost"]}'),
         "survives a refusing other side",
         "KeyError",
         "silver",
     ),
     "goes where it did not say": (
-        'ACTION["scope"] = "outside"; MANIFEST["permissions"]["hosts"] = ["a.example"]; ACTION["takes_key"] = True\n'
-        'ACTION["run"] = lambda ctx, params: ctx.http.get("https://b.example/").raise_for_status()',
+        (OUTSIDE + 'ACTION["run"] = lambda ctx, params: ctx.http.get("https://b.example/").raise_for_status()'),
         "survives a refusing other side",
         "does not declare this host",
         "silver",

@@ -56,7 +56,7 @@ def a_horn() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             self.end_headers()
             self.wfile.write(raw)
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
             """Keep quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -219,18 +219,24 @@ AT_START = {
         "messages.send",
     ),
     "event of another": (
-        "@hookimpl\ndef vitrin_events():\n"
-        "    return [{'name': 'order.created', 'title': T, 'schema': ANY, 'sample': {}}]",
+        (
+            "@hookimpl\ndef vitrin_events():\n"
+            "    return [{'name': 'order.created', 'title': T, 'schema': ANY, 'sample': {}}]"
+        ),
         "order.created",
     ),
     "schema reads elsewhere": (
-        "@hookimpl\ndef vitrin_actions():\n"
-        "    return [{**action(print)[0], 'params': {'$ref': 'http://evil.example/x'}}]",
+        (
+            "@hookimpl\ndef vitrin_actions():\n"
+            "    return [{**action(print)[0], 'params': {'$ref': 'http://evil.example/x'}}]"
+        ),
         "$ref",
     ),
     "sample does not fit": (
-        "@hookimpl\ndef vitrin_events():\n"
-        "    return [{'name': 'bad.event', 'title': T, 'schema': {**ANY, 'required': ['a']}, 'sample': {}}]",
+        (
+            "@hookimpl\ndef vitrin_events():\n"
+            "    return [{'name': 'bad.event', 'title': T, 'schema': {**ANY, 'required': ['a']}, 'sample': {}}]"
+        ),
         "sample",
     ),
     "asks for what no hook gives": ("@hookimpl\ndef vitrin_actions(engine):\n    return []", "engine"),

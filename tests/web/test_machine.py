@@ -108,13 +108,13 @@ def server(app: Any, tmp_path: Any) -> Any:
 def raw(server: Any, text: bytes) -> bytes:
     """Send these bytes and return what comes back."""
     with socket.create_connection(server.address, timeout=5) as peer:
-        peer.sendall(text)
-        peer.shutdown(socket.SHUT_WR)
         parts = []
         try:
+            peer.sendall(text)
+            peer.shutdown(socket.SHUT_WR)
             while part := peer.recv(65536):
                 parts.append(part)
-        except ConnectionResetError:
+        except OSError:
             return b"".join(parts)  # refused before everything was read
     return b"".join(parts)
 
