@@ -167,6 +167,8 @@ def is_literal(node: ast.expr | None) -> bool:
         return all(is_literal(part) for part in [*node.keys, *node.values])
     if isinstance(node, ast.Tuple | ast.List):
         return all(is_literal(part) for part in node.elts)
+    if isinstance(node, ast.Subscript):  # a row of another literal table
+        return isinstance(node.value, ast.Name) and node.value.id.isupper() and is_literal(node.slice)
     return isinstance(node, ast.Constant)
 
 

@@ -249,7 +249,7 @@ def test_steps_see_results_of_steps_before(stage: Stage) -> None:
     stage.rule(
         HEAD + f"  - {{do: stage.say, as: first, with: {{text: hello}}}}\n"
         f"  - {say('{{ steps.first.text }} {{ steps.first.object }}')}\n"
-        f"  - {say('{{ steps.2.text | upcase }}')}\n"
+        f"""  - {say("{{ steps['2'].text | upcase }}")}\n"""
     )
     stage.play()
     assert stage.said == ["hello", "hello said:hello", "HELLO SAID:HELLO"]
