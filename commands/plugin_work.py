@@ -46,7 +46,9 @@ def doctor(call: Call, name: str) -> int:
     with tempfile.TemporaryDirectory(prefix="vitrin-trial-") as home:
         # A shop of its own: a plugin on trial is switched on and off, and what it writes is thrown away.
         trial = replace(
-            call, flags={"home": home, "synchronous": "off", "database": f"sqlite:///{home}/trial.db"}, config=None
+            call,
+            flags={"home": home, "synchronous": "off", "demo": True, "database": f"sqlite:///{home}/trial.db"},
+            config=None,
         )
         with open_engine(trial, make=True) as engine, engine.db.read() as conn:
             told = {"zone": engine.zone, **{key: getattr(engine.settings, key) for key in _TOLD}}

@@ -44,6 +44,8 @@ class Builtin:
     summary: str
     #: On at the first start.
     on: bool = False
+    #: Only for demo mode: its stand-ins have no place in a real shop.
+    demo: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class Plugin:
     summary: str
     builtin: bool
     load: Callable[[], Any]
+    demo: bool = False
     #: Why the host switched it off; None while it is well.
     quarantine: str | None = None
     brought: Brought | None = None
@@ -83,6 +86,7 @@ class Host:
         *,
         on: tuple[str, ...] = (),
         off: tuple[str, ...] = (),
+        demo: bool = False,
         install: Callable[[Brought], None] | None = None,
     ) -> None:
         self.catalogue = Catalogue()
@@ -91,6 +95,7 @@ class Host:
         self._writer = writer
         self._clock = clock
         self._on, self._off = on, off
+        self._demo = demo
         self._install = install or (lambda _brought: None)
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(Hooks)
@@ -133,7 +138,8 @@ class Host:
             row = known.get(plugin.name)
             plugin.quarantine = row.quarantine if row else None
             wanted = row.enabled if row else plugin.name in self._defaults
-            if wanted and not plugin.quarantine and plugin.name not in self._off:
+            fits = plugin.name not in self._off and (self._demo or not plugin.demo)
+            if wanted and fits and not plugin.quarantine:
                 try:
                     self._switch_on(plugin)
                 except VitrinError as exc:
@@ -143,6 +149,8 @@ class Host:
     def enable(self, name: str, *, actor: str) -> Plugin:
         """Switch a plugin on, now; raise PluginError with the reason where it cannot be."""
         plugin = self.get(name)
+        if plugin.demo and not self._demo:
+            raise Conflict(f"plugin {name} is for demo mode only; './vitrin demo' makes a shop that has it")
         with self._lock:
             if plugin.brought is None:
                 for needed in self._needs(plugin):
@@ -294,7 +302,7 @@ class Host:
 def _find(builtins: Mapping[str, Builtin]) -> Iterator[Plugin]:
     for builtin in builtins.values():
         load = _loader(builtin.module)
-        yield Plugin(name=builtin.name, summary=builtin.summary, builtin=True, load=load)
+        yield Plugin(name=builtin.name, summary=builtin.summary, builtin=True, demo=builtin.demo, load=load)
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         if point.name not in builtins:
             yield Plugin(name=point.name, summary=_summary(point), builtin=False, load=point.load)

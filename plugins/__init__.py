@@ -10,5 +10,6 @@ BUILTINS = {
         Builtin(name="messages", module="plugins.messages", summary="Messages to customers, over any channel", on=True),
         Builtin(name="webhooks", module="plugins.webhooks", summary="Signed news from and to other systems"),
         Builtin(name="mail", module="plugins.mail", summary="E-mail to customers over your own mail server"),
+        Builtin(name="demo", module="plugins.demo", summary="A made-up phone shop, for demo mode only", demo=True),
     )
 }

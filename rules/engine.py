@@ -80,6 +80,7 @@ class Engine:
             builtins,
             on=settings.plugins_on,
             off=settings.plugins_off,
+            demo=settings.demo,
             install=self._install,
         )
         self.invoker = Invoker(

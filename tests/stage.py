@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pluggy
 from engines import START, make_event, put_rule
 from sqlalchemy import Connection, select
 
-from core.clock import VirtualClock
+from core.clock import SystemClock, VirtualClock
 from core.events import Event
 from core.host import Builtin
+from core.http import HttpClient
 from core.settings import load_settings
 from core.tables import effects, events
 from plugins import BUILTINS
@@ -130,13 +132,25 @@ def _levels(ctx: Any, keys: list[Any]) -> dict[Any, Any]:
     return found
 
 
+class _Http(HttpClient):
+    """One client for all engines of a test run: reading the certificates takes longer than most tests."""
+
+    def close(self) -> None:
+        """Stay open for the next engine."""
+
+
+@cache
+def _http() -> HttpClient:
+    return _Http(clock=SystemClock())
+
+
 class Stage:
     """An engine with the plugin on, on a clock that stands still, and words to play with it."""
 
     def __init__(self, home: Path, clock: VirtualClock | None = None, **flags: Any) -> None:
         given = {"home": home, "synchronous": "off", "zone": "UTC", "log_level": "error", **flags}
         self.clock = clock or VirtualClock(START)
-        self.engine = Engine(load_settings(given, {}), {**BUILTINS, "stage": STAGE}, Parts(clock=self.clock))
+        self.engine = Engine(load_settings(given, {}), {**BUILTINS, "stage": STAGE}, Parts(clock=self.clock, http=_http()))
         self.engine.open()
 
     def rule(self, text: str, state: str = "on") -> None:

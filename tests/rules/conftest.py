@@ -2,11 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stage import Script, Stage, script
+
+from core.schema_version import Branch
 
 
 @pytest.fixture(autouse=True)
@@ -17,11 +20,14 @@ def clean_script() -> Iterator[Script]:
 
 
 @pytest.fixture(scope="session")
-def blank_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def blank_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home whose tables are made: copying it is much quicker than making it."""
     home = tmp_path_factory.mktemp("blank")
-    Stage(home).close()
-    return home
+    with pytest.MonkeyPatch.context() as patch:
+        # The migrations do not change while tests run: their scripts are read once.
+        patch.setattr(Branch, "script", cache(Branch.script))
+        Stage(home).close()
+        yield home
 
 
 @pytest.fixture
