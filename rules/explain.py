@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from core.errors import NotFound, RuleError
 from core.events import Event, find_event, read_event
+from core.shop.lookup import find_customers_by, find_keys
 from core.tables import events
 from core.writer import Tx
 from rules.intake import event_picture
@@ -89,7 +90,7 @@ def _version(engine: "Engine", conn: Connection, rule_id: str, number: int) -> R
 def _choose_event(
     engine: "Engine", conn: Connection, rule_id: str, event_id: str | None, key: str | None
 ) -> Event | None:
-    """Return the named event, or the newest one of this key that the rule listens to, or just the newest."""
+    """Return the named event, or the newest of this order, SKU or customer that the rule hears, or just the newest."""
     if event_id is not None:
         event = find_event(conn, event_id)
         if event is None:
@@ -97,7 +98,8 @@ def _choose_event(
         return event
     if key is None:
         raise NotFound("name an event or an order")
-    query = select(events).where(events.c.key == key).order_by(events.c.received_at.desc()).limit(200)
+    about = or_(events.c.key.in_(find_keys(conn, key)), events.c.customer.in_(find_customers_by(conn, key)))
+    query = select(events).where(about).order_by(events.c.received_at.desc()).limit(200)
     found = [read_event(row) for row in conn.execute(query)]
     for event in found:
         _, number = live_at(conn, rule_id, event.received_at)

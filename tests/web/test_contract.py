@@ -98,6 +98,43 @@ def cases() -> Iterator[Any]:
             yield pytest.param(route, GenerationMode.NEGATIVE, id=f"{route.method} {route.path} wrong")
 
 
+def closed(schema: Any) -> Any:
+    """Return the schema without room for anything that it does not name, and with nothing left out but what may be."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    whole = {name: closed(part) for name, part in schema.items()}
+    if isinstance(schema.get("properties"), dict) and "additionalProperties" not in schema:
+        whole["properties"] = {name: closed(part) for name, part in schema["properties"].items()}
+        whole |= {"additionalProperties": False, "required": sorted(set(schema["properties"]) - MAY_LACK)}
+    return whole
+
+
+MAY_LACK = {"condition", "run", "errors"}
+
+
+def test_answers_have_exactly_the_documented_fields(filled: ApiClient):
+    event, batch = {"type": "order.created", "data": {"order": {"id": "1"}}}, [{"type": "no.such"}]
+    one, many = next(route.answers[202] for route in ROUTES if route.path == "/events" and 202 in route.answers)[
+        "anyOf"
+    ]
+    seen = [
+        (one, filled.post("/events", event, status=202)),
+        (many, filled.post("/events", [event, *batch], status=202)),
+    ]
+    for route in ROUTES:
+        if route.method != "GET" or route.answer_media != JSON:
+            continue
+        path = route.path.format(**known_names(filled, route.path))
+        query = f"?rule=x&event={filled.get('/events')['data'][-1]['id']}" if path == "/why" else ""
+        query = "?from=1&to=1" if path.endswith("/diff") else query
+        seen.append((route.answers[200], filled.get(path + query)))
+    for schema, answer in seen:
+        jsonschema.Draft202012Validator(closed(dict(schema))).validate(answer)
+    assert len(seen) > 20
+
+
 @pytest.mark.filterwarnings("ignore")  # of the generator, about its own dependencies
 @pytest.mark.parametrize(("route", "mode"), list(cases()))
 def test_answers_hold_to_the_document(route: Any, mode: GenerationMode, filled: ApiClient):
