@@ -73,17 +73,41 @@ class Engine:
         self.secrets = Secrets(settings.key_file, self.clock)
         self.http = parts.http or HttpClient(recorder=ExchangeLog(self.writer, self.clock))
         self.node = node_name(settings)
-        self.host = Host(
+        self.ready = threading.Event()
+        self.book = Book()
+        self.host = self._make_host(builtins)
+        self.invoker = self._make_invoker()
+        told = {"zone": settings.zone, "currency": settings.currency, "language": settings.language}
+        self.intake = Intake(self.book, self.clock, told, depth_limit=settings.depth_limit, hint=self.ready.set)
+        self.runner = self._make_runner()
+        self.jobs = Jobs(self.db, self.writer, self.clock, self.node)
+        self.jobs.register(_RETENTION, self._forget_old, klass="bulk", keep=False)
+        self.queue = LocalQueue(self.jobs, workers=settings.workers)
+        self.scheduler = Scheduler(self.db, self.writer, self.clock, node_id=self.node)
+        self.scheduler.on("rule", lambda tx, schedule_id, planned: on_tick(self, tx, schedule_id, planned))
+        self.scheduler.on("system", lambda tx, schedule_id, _planned: self._keep_up(tx, schedule_id))
+        self.polling = Polling(
+            self.invoker, self.scheduler, self.jobs, self.db, zone=settings.zone, take=self.intake.take
+        )
+        self._synced = -1
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+
+    def _make_host(self, builtins: Mapping[str, Builtin]) -> Host:
+        return Host(
             self.db,
             self.writer,
             self.clock,
             builtins,
-            on=settings.plugins_on,
-            off=settings.plugins_off,
-            demo=settings.demo,
+            on=self.settings.plugins_on,
+            off=self.settings.plugins_off,
+            demo=self.settings.demo,
             install=self._install,
         )
-        self.invoker = Invoker(
+
+    def _make_invoker(self) -> Invoker:
+        settings = self.settings
+        return Invoker(
             self.host,
             self.db,
             self.secrets,
@@ -100,11 +124,9 @@ class Engine:
                 "base_url": settings.base_url,
             },
         )
-        self.book = Book()
-        self.ready = threading.Event()
-        told = {"zone": settings.zone, "currency": settings.currency, "language": settings.language}
-        self.intake = Intake(self.book, self.clock, told, depth_limit=settings.depth_limit, hint=self.ready.set)
-        self.runner = Runner(
+
+    def _make_runner(self) -> Runner:
+        return Runner(
             self.db,
             self.writer,
             self.invoker,
@@ -112,20 +134,8 @@ class Engine:
             self.clock,
             outside=self.invoker.call_outside,
             node=self.node,
-            workers=settings.workers,
+            workers=self.settings.workers,
         )
-        self.scheduler = Scheduler(self.db, self.writer, self.clock, node_id=self.node)
-        self.scheduler.on("rule", lambda tx, schedule_id, planned: on_tick(self, tx, schedule_id, planned))
-        self.scheduler.on("system", lambda tx, schedule_id, _planned: self._keep_up(tx, schedule_id))
-        self.jobs = Jobs(self.db, self.writer, self.clock, self.node)
-        self.jobs.register(_RETENTION, self._forget_old, klass="bulk", keep=False)
-        self.queue = LocalQueue(self.jobs, workers=settings.workers)
-        self.polling = Polling(
-            self.invoker, self.scheduler, self.jobs, self.db, zone=settings.zone, take=self.intake.take
-        )
-        self._synced = -1
-        self._threads: list[threading.Thread] = []
-        self._stopping = threading.Event()
 
     def shop_of(self, tx: Tx, emit: Emit | None, now: Any, source: str) -> Shop:
         return Shop(tx, emit, now, source, region=self.settings.region)

@@ -39,7 +39,7 @@ BY_NAME = {page.name: page for page in PAGES}
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine with every built-in plugin on."""
-    engine = make_engine(tmp_path_factory.mktemp("docs"))
+    engine = make_engine(tmp_path_factory.mktemp("docs"), demo=True)
     for name in BUILTINS:
         engine.host.enable(name, actor="test")
     yield engine

@@ -61,7 +61,9 @@ def _to(name: str) -> str:
 
 
 def _plugin(plugin: Brought, builtins: Mapping[str, Builtin]) -> Sequence[str]:
-    return code(plugin.name), "on" if builtins[plugin.name].on else "off", plugin.manifest["summary"]["en"]
+    builtin = builtins[plugin.name]
+    start = "in demo mode only" if builtin.demo else "on" if builtin.on else "off"
+    return code(plugin.name), start, plugin.manifest["summary"]["en"]
 
 
 def find_records(events: Sequence[EventType]) -> Records:

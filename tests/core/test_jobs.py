@@ -333,6 +333,22 @@ def test_lease_runs_out_and_another_takes_over(db: Database, clock: VirtualClock
     assert (steps(db, job), status(two, job)) == ([0, 1, 2, 3], "done")
 
 
+def test_fence_holds_while_the_heir_still_works(db: Database, clock: VirtualClock) -> None:
+    one, two = Node(db, clock, "one"), Node(db, clock, "two")
+    job = one.defer("count", {"steps": 4})
+    sleeper = JobContext(one.jobs, one.jobs.claim(1)[0])
+    clock.advance(LEASE)
+    heir = JobContext(two.jobs, two.jobs.claim(1)[0])
+    with pytest.raises(Conflict):
+        one.step(sleeper, 0)
+    assert (sleeper.is_mine(), heir.is_mine()) == (False, True)
+    assert not one.jobs.finish(sleeper.claimed)
+    assert not one.jobs.fail(sleeper.claimed, RejectedError("", "never"))
+    assert not one.jobs.give_back(sleeper.claimed)
+    two.step(heir, 0)
+    assert (steps(db, job), status(two, job)) == ([0], "running")
+
+
 def test_renewed_lease_is_not_taken(db: Database, clock: VirtualClock) -> None:
     one, two = Node(db, clock, "one"), Node(db, clock, "two")
     one.defer()

@@ -171,7 +171,8 @@ def test_paused_import_goes_on_where_it_stopped(lite: ImportNode, monkeypatch: p
     shown = lite.run(ident)
     assert (shown["status"], shown["done"], count(lite, customers)) == ("paused", 30, 30)
     shown = lite.run(ident)
-    assert (shown["status"], shown["counts"]["new"], count(lite, customers)) == ("done", 95, 95)
+    assert (shown["status"], shown["counts"]) == ("done", work.NOTHING | {"new": 95})
+    assert count(lite, customers) == 95
 
 
 def test_canceled_import_keeps_what_is_written(lite: ImportNode, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +291,8 @@ def test_import_that_another_worker_took_over_commits_nothing(
     lite.queue.drain()
     shown = lite.imports.show(ident)
     other.db.close()
-    assert (shown["status"], shown["counts"]["new"], count(lite, customers)) == ("done", 40, 40)
+    assert (shown["status"], shown["counts"]) == ("done", work.NOTHING | {"new": 40})
+    assert count(lite, customers) == 40
 
 
 # Text that was made to break things
