@@ -15,6 +15,7 @@ _LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 #: Words of lines that show how a command is written, and are no command themselves.
 _STANDS_FOR = frozenset({"COMMAND", "[OPTIONS]"})
+_ASSIGNED = re.compile(r"[A-Z_]+=")
 #: What ends a command on a line of the shell.
 _ENDS = frozenset({"|", ">", ">>", "<", "&&", "||", ";"})
 
@@ -74,6 +75,8 @@ def _commands(line: str) -> Iterator[list[str]]:
     while words:
         end = next((place for place, word in enumerate(words) if word in _ENDS), len(words))
         part, words = words[:end], words[end + 1 :]
+        while part and _ASSIGNED.match(part[0]):
+            part = part[1:]
         if part and (part[0] == PROGRAM or part[0].endswith("/vitrin")) and not _STANDS_FOR & {*part}:
             yield part[1:]
 

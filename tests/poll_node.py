@@ -12,10 +12,6 @@ from sqlalchemy import select
 
 from core.clock import VirtualClock
 from core.host import Builtin
-from core.jobs import Jobs
-from core.polling import Polling
-from core.queues.local import LocalQueue
-from core.schedule import Scheduler
 from core.settings import load_settings
 from core.tables import events
 from plugins import BUILTINS
@@ -88,13 +84,8 @@ class Polled:
         self.engine = Engine(load_settings(given, {}), {**BUILTINS, "feed": feed}, Parts(clock=self.clock))
         self.engine.open()
         self.db, self.writer, self.host = self.engine.db, self.engine.writer, self.engine.host
-        self.scheduler = Scheduler(self.db, self.writer, self.clock, "test")
-        self.jobs = Jobs(self.db, self.writer, self.clock, "test")
-        self.queue = LocalQueue(self.jobs)
-        self.polling = Polling(
-            self.engine.invoker, self.scheduler, self.jobs, self.db, zone="UTC", take=self.engine.intake.take
-        )
-        self.polling.start()
+        self.scheduler, self.jobs, self.queue = self.engine.scheduler, self.engine.jobs, self.engine.queue
+        self.polling = self.engine.polling
 
     def run(self, minutes: int = 5) -> int:
         """Let time pass, minute by minute; return how many polls ran."""

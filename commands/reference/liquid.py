@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 from commands.reference.markdown import code, table
 from core.errors import RuleError
-from rules.template_channels import ALIASES, CHANNELS
 from rules.template_engine import ENVIRONMENTS, MAX_CPU_S, MAX_ITEMS, MAX_TEXT
 from rules.template_filters import FILTERS
 from rules.templates import compile_template
@@ -135,10 +134,9 @@ def made(text: str) -> str:
 
 
 def _about() -> str:
-    aliases = ", ".join(f"{code(alias)} is {code(name)}" for alias, name in ALIASES.items())
     return (
-        f"Escaping follows the parameter that the text is for: {', '.join(map(code, CHANNELS))} ({aliases}). "
-        f"Limits of one text: {MAX_TEXT:,} characters, {MAX_ITEMS:,} items of a list, {MAX_CPU_S * 1000:g} ms "
-        f"of work. What goes beyond fails, and the step with it. There are {len(FILTERS)} filters; those with "
-        "Shopify's names do what Shopify's do."
+        "Values are put in as they are; where a text becomes HTML, write `| escape`. Limits of one text: "
+        f"{MAX_TEXT:,} characters, {MAX_ITEMS:,} items of a list, {MAX_CPU_S * 1000:g} ms of work. What goes beyond "
+        f"fails, and the step with it. There are {len(FILTERS)} filters; those with Shopify's names do what Shopify's "
+        "do."
     )

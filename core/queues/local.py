@@ -85,6 +85,11 @@ class LocalQueue:
                 log.error("jobs could not be looked at; it is tried again", error=exc.message)
                 self._stopping.wait(_LONGEST_SLEEP_S)
                 continue
+            except Exception:
+                # A fault of ours must not end the only thread that hands jobs out.
+                log.exception("the queue met a fault; it tries again")
+                self._stopping.wait(_LONGEST_SLEEP_S)
+                continue
             wait_s = _LONGEST_SLEEP_S if due is None else (due - self._jobs.clock.now()).total_seconds()
             self._wake.wait(min(max(wait_s, 0.005), _LONGEST_SLEEP_S))
 
@@ -133,6 +138,8 @@ class LocalQueue:
                 self.renew()
             except VitrinError as exc:
                 log.error("leases could not be renewed; it is tried again", error=exc.message)
+            except Exception:
+                log.exception("renewing leases met a fault; it is tried again")
 
     def renew(self) -> None:
         """Prolong the leases of jobs that live, and let go of those that hang or were taken away."""

@@ -11,14 +11,15 @@ from command_line import CommandLine
 
 ROOT = Path(__file__).resolve().parents[2]
 
+PROMISED = "2018-05-20 00:00:00"
 TABLES = {
     "orders": [
         (
             "order_id,customer_id,order_status,order_purchase_timestamp,order_approved_at,"
             "order_delivered_carrier_date,order_delivered_customer_date,order_estimated_delivery_date"
         ),
-        "o1,c1,delivered,2018-05-01 10:00:00,2018-05-01 10:05:00,2018-05-02 09:00:00,2018-05-07 18:30:00,2018-05-20",
-        "o2,c2,created,2018-05-03 10:00:00,,,,2018-05-20 00:00:00",
+        f"o1,c1,delivered,2018-05-01 10:00:00,2018-05-01 10:05:00,2018-05-02 09:00:00,2018-05-07 18:30:00,{PROMISED}",
+        f"o2,c2,created,2018-05-03 10:00:00,,,,{PROMISED}",
     ],
     "customers": [
         "customer_id,customer_unique_id,customer_zip_code_prefix,customer_city,customer_state",

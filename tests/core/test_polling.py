@@ -45,7 +45,8 @@ def start(tmp_path: Path, opened: list[Polled]) -> Any:
 
 def scheduled(polled: Polled) -> list[str]:
     with polled.db.read() as conn:
-        return list(conn.execute(select(schedules.c.id).order_by(schedules.c.id)).scalars())
+        pollers = select(schedules.c.id).where(schedules.c.owner == polling.OWNER).order_by(schedules.c.id)
+        return list(conn.execute(pollers).scalars())
 
 
 def mark(polled: Polled, name: str = ID) -> dict[str, Any]:

@@ -137,11 +137,13 @@ def test_condition_is_checked_again_after_waiting(
 ) -> None:
     stage = make_stage()
     stage.rule(waiting(wait, head=HEAD + "if: {field: customer.city, is: not_equal, value: paid}\n"))
-    customer = stage.do(lambda tx: stage.engine.shop_of(tx, None, START, "test").upsert_customer({"name": "A", "city": "new"}))
-    stage.play(data={"customer": {"id": customer.id, "city": "new"}})
-    stage.do(
-        lambda tx: stage.engine.shop_of(tx, None, START, "test").upsert_customer({"id": customer.id, "city": status})
-    )
+
+    def save(city: str) -> Any:
+        wanted = {"email": "a@shop.example", "city": city}
+        return stage.do(lambda tx: stage.engine.shop_of(tx, None, START, "test").upsert_customer(wanted))
+
+    stage.play(data={"customer": {"id": save("new").id, "city": "new"}})
+    save(status)
     stage.later(days=2)
     assert stage.outcomes() == [outcome]
     told = [line for line in stage.runs()[0]["trace"] if line["kind"] == "recheck"]

@@ -24,6 +24,7 @@ from sqlalchemy import func, select
 from core.errors import Conflict, InvalidInput, NotFound
 from core.imports import work
 from core.imports.tables import import_rows, imports
+from core.job_context import JobContext, perform
 from core.jobs import LEASE
 from core.shop.tables import customers, order_lines, orders, places, prices, products, stock, variants
 
@@ -274,23 +275,24 @@ def test_killed_import_writes_no_row_twice(node: ImportNode, tmp_path: Path, pla
     assert (count(node, orders), count(node, customers)) == (0, 0)
 
 
-def test_import_that_another_worker_took_over_commits_nothing(
-    lite: ImportNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_that_lost_the_import_commits_nothing(lite: ImportNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(work.BATCH, "customers", 10)
     ident = uploaded(lite, people(0, 40))
-    other = ImportNode(str(lite.db.url), lite.imports.files._folder.parent)
+    heir = ImportNode(str(lite.db.url), lite.imports.files._folder.parent)
 
     def sleep_through_the_lease(_name: str) -> None:
         monkeypatch.setattr(work, "crash_point", lambda _: None)
-        other.clock.advance(LEASE * 2)
-        assert other.queue.drain() == 1
+        heir.clock.advance(LEASE * 2)
+        (job,) = heir.jobs.claim(1)
+        assert perform(heir.jobs, JobContext(heir.jobs, job, stopping=lambda: True))  # one batch, then it stops
 
     monkeypatch.setattr(work, "crash_point", sleep_through_the_lease)
     lite.imports.run(ident, actor="elif")
     lite.queue.drain()
+    assert lite.imports.show(ident)["counts"]["new"] == 20
+    assert heir.queue.drain() == 1
     shown = lite.imports.show(ident)
-    other.db.close()
+    heir.db.close()
     assert (shown["status"], shown["counts"]) == ("done", work.NOTHING | {"new": 40})
     assert count(lite, customers) == 40
 
