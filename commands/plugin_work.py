@@ -47,7 +47,12 @@ def doctor(call: Call, name: str) -> int:
         # A shop of its own: a plugin on trial is switched on and off, and what it writes is thrown away.
         trial = replace(
             call,
-            flags={"home": home, "synchronous": "off", "demo": True, "database": f"sqlite:///{home}/trial.db"},
+            flags={
+                "home": home,
+                "synchronous": "off",
+                "demo": True,
+                "database": f"sqlite:///{home}/trial.db",
+            },
             config=None,
         )
         with open_engine(trial, make=True) as engine, engine.db.read() as conn:

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 import click
@@ -10,8 +11,9 @@ import click
 from commands.call import FAILED, PROGRAM, Call, pass_call
 from commands.noun import Verb
 from commands.opening import open_engine
-from core.errors import Conflict
+from core.errors import Conflict, StorageError
 from core.people import People
+from core.schema_version import check
 from core.tokens import Tokens
 from rules.engine import Engine
 from web.app import create_app
@@ -49,11 +51,26 @@ def _listen(call: Call, engine: Engine) -> Server:
     tokens = Tokens(engine.db, engine.writer, engine.clock)
     people = People(engine.db, engine.writer, engine.clock, on_change=tokens.forget)
     try:
-        return make_server(engine, create_app(engine, tokens=tokens), people)
+        return make_server(engine, create_app(engine, tokens=tokens, checks=_readiness(engine)), people)
     except OSError as exc:
         call.next = f"{PROGRAM} run --port {call.settings.port + 1}"
         where = f"{call.settings.host}:{call.settings.port}"
         raise Conflict(f"cannot listen on {where}: {exc.strerror or exc}") from exc
+
+
+def _readiness(engine: Engine) -> dict[str, Callable[[], None]]:
+    """What must hold, beside a database that answers, for this process to be sent work."""
+
+    def tables() -> None:
+        with engine.db.read() as conn:
+            if not check(conn):
+                raise StorageError(f"the tables are older than this program: run {PROGRAM} db upgrade")
+
+    def stopping() -> None:
+        if engine.is_stopping:
+            raise StorageError("this process is stopping")
+
+    return {"tables": tables, "stopping": stopping}
 
 
 def _serve(server: Server, stop: threading.Event) -> None:

@@ -27,6 +27,8 @@ COMMANDS: Mapping[str, Row] = MappingProxyType(
         "runs": Row("commands.runs:runs", "Look at runs; retry, cancel, approve and refuse them."),
         "why": Row("commands.why:why", "Say why a rule acted, or why not."),
         "effects": Row("commands.why:effects", "List what was done, to what, by which rule."),
+        "imports": Row("commands.imports:imports", "Bring in files of customers, products, prices, stock and orders."),
+        "undo": Row("commands.undo:undo", "Take back what was done: one effect, or a rule's last hours."),
         "plugins": Row("commands.plugins:plugins", "List, switch, set up, test and make plugins."),
         "users": Row("commands.users:users", "Add people and change what they may do."),
         "tokens": Row("commands.tokens:tokens", "Make and revoke API tokens."),

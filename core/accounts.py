@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from core.audit import Entry, record
 from core.errors import InvalidInput, NotFound
 from core.ids import new_id
+from core.marks import PLUGINS_STAMP, write_mark
 from core.schemas import compile_schema, with_defaults
 from core.secrets import Secrets
 from core.tables import accounts
@@ -84,6 +85,7 @@ def save_account(
     plain = {key: value for key, value in account.settings.items() if key not in hidden}
     for key in hidden & set(account.settings):
         secrets.put(tx, scope_of(account.plugin, account.name), key, str(account.settings[key]))
+    write_mark(tx.conn, PLUGINS_STAMP, new_id(), now)
     before = find_account(tx.conn, account.plugin, account.name)
     values = {"settings": plain, "changed_at": now}
     if before is None:
@@ -111,4 +113,5 @@ def delete_account(tx: Tx, secrets: Secrets, plugin: str, name: str, *, actor: s
     if not tx.conn.execute(mine).rowcount:
         raise NotFound(f"plugin {plugin} has no account {name!r}")
     secrets.delete(tx, scope_of(plugin, name))
+    write_mark(tx.conn, PLUGINS_STAMP, new_id(), now)
     record(tx, Entry(actor=actor, action="account.deleted", object=f"plugin:{plugin}", before={"account": name}), now)

@@ -19,10 +19,12 @@ from core.capabilities import Action, Comparison, Fact, Poller, Webhook
 from core.clock import Clock
 from core.collect import Brought, collect
 from core.db import Database
-from core.errors import Conflict, NotFound, PluginError, VitrinError
+from core.errors import Conflict, NotFound, PluginError, RemoteError, VitrinError
 from core.events import Catalogue
-from core.guarded import Guard, HungError, translated
+from core.guarded import Guard, HungError
 from core.hookspecs import Hooks
+from core.ids import new_id
+from core.marks import PLUGINS_STAMP, read_mark, write_mark
 from core.tables import plugins as table
 from core.writer import Tx, Writer
 
@@ -60,6 +62,8 @@ class Plugin:
     #: Why the host switched it off; None while it is well.
     quarantine: str | None = None
     brought: Brought | None = None
+    #: Why it is on but not ready yet; asked again every minute.
+    trouble: str | None = None
     errors: int = 0
 
 
@@ -102,6 +106,9 @@ class Host:
         self._registry = _Registry()
         self._lock = threading.RLock()
         self._listeners: list[Callable[[], None]] = []
+        self._contexts: Callable[[str], list[Any]] = lambda _name: []
+        #: The last change to stored plugins or accounts that this process has taken in.
+        self._stamp: str | None = None
         self._plugins = {plugin.name: plugin for plugin in _find(builtins)}
         self._defaults = {name for name, builtin in builtins.items() if builtin.on} | set(on)
 
@@ -124,6 +131,10 @@ class Host:
             raise Conflict(f"plugin {name} is switched off")
         return plugin.brought
 
+    def hand_contexts(self, contexts: Callable[[str], list[Any]]) -> None:
+        """Say how to make the ctx of each account of a plugin, for vitrin_start and vitrin_stop."""
+        self._contexts = contexts
+
     def on_change(self, call: Callable[[], None]) -> None:
         """Call this after plugins came or went."""
         self._listeners.append(call)
@@ -133,18 +144,75 @@ class Host:
     def start(self) -> None:
         """Switch on what the database (or, at first, the default) says; one that fails is quarantined."""
         with self._db.read() as conn:
+            self._stamp = read_mark(conn, PLUGINS_STAMP)
             known = {row.name: row for row in conn.execute(select(table))}
         for plugin in self:
-            row = known.get(plugin.name)
-            plugin.quarantine = row.quarantine if row else None
-            wanted = row.enabled if row else plugin.name in self._defaults
-            fits = plugin.name not in self._off and (self._demo or not plugin.demo)
-            if wanted and fits and not plugin.quarantine:
-                try:
-                    self._switch_on(plugin)
-                except VitrinError as exc:
-                    self.set_aside(plugin.name, exc.message)
+            self._follow(plugin, known.get(plugin.name))
         self._changed()
+
+    def follow(self) -> None:
+        """Take in what another process switched or set up; one small query when nothing changed."""
+        with self._db.read() as conn:
+            stamp = read_mark(conn, PLUGINS_STAMP)
+            if stamp == self._stamp:
+                return
+            known = {row.name: row for row in conn.execute(select(table))}
+        self._stamp = stamp
+        for plugin in self:
+            self._follow(plugin, known.get(plugin.name))
+        self._changed()
+
+    def _follow(self, plugin: Plugin, row: Any) -> None:
+        """Make a plugin be as its row says (or as it is by default, where there is none)."""
+        plugin.quarantine = row.quarantine if row else None
+        wanted = row.enabled if row else plugin.name in self._defaults
+        fits = plugin.name not in self._off and (self._demo or not plugin.demo)
+        if not (wanted and fits) or plugin.quarantine:
+            self._end(plugin)
+            return
+        if plugin.brought is None:
+            try:
+                self._switch_on(plugin)
+            except VitrinError as exc:
+                self.set_aside(plugin.name, exc.message)
+                return
+            self._begin(plugin)
+
+    def _begin(self, plugin: Plugin) -> None:
+        """Let a plugin that came on get ready, account by account; what it cannot do yet is tried again."""
+        plugin.trouble = None
+        for ctx in self._contexts(plugin.name):
+            try:
+                self._ask(plugin.name, "vitrin_start", ctx=ctx)
+            except RemoteError as exc:
+                plugin.trouble = exc.message
+                log.warning("a plugin is not ready", plugin=plugin.name, account=ctx.account, reason=exc.message)
+            except VitrinError as exc:
+                self.set_aside(plugin.name, exc.message)
+                return
+
+    def begin_again(self) -> None:
+        """Ask plugins that were not ready once more."""
+        for plugin in self:
+            if plugin.trouble and plugin.brought is not None:
+                self._begin(plugin)
+
+    def _end(self, plugin: Plugin) -> None:
+        """Let a plugin let go of what it took, and switch it off whatever it answers."""
+        if plugin.brought is None:
+            return
+        for ctx in self._contexts(plugin.name):
+            try:
+                self._ask(plugin.name, "vitrin_stop", ctx=ctx)
+            except VitrinError as exc:
+                log.warning("a plugin did not stop well", plugin=plugin.name, reason=exc.message)
+        with self._lock:
+            self._switch_off(plugin)
+
+    def stop(self) -> None:
+        """Let every plugin let go; the process ends."""
+        for plugin in self:
+            self._end(plugin)
 
     def enable(self, name: str, *, actor: str) -> Plugin:
         """Switch a plugin on, now; raise PluginError with the reason where it cannot be."""
@@ -153,13 +221,19 @@ class Host:
             raise Conflict(f"plugin {name} is for demo mode only; './vitrin demo' makes a shop that has it")
         with self._lock:
             if plugin.brought is None:
-                for needed in self._needs(plugin):
-                    raise Conflict(f"plugin {name} needs the plugin {needed}: switch that on first")
+                try:
+                    missing = self._needs(plugin)
+                except VitrinError as exc:
+                    self.set_aside(name, exc.message)
+                    raise
+                if missing:
+                    raise Conflict(f"plugin {name} needs the plugin {missing[0]}: switch that on first")
                 try:
                     self._switch_on(plugin)
                 except VitrinError as exc:
                     self.set_aside(name, exc.message)
                     raise
+                self._begin(plugin)
             plugin.quarantine = None
         self._remember(plugin, enabled=True, quarantine=None, actor=actor)
         self._changed()
@@ -168,8 +242,7 @@ class Host:
     def disable(self, name: str, *, actor: str) -> Plugin:
         """Switch a plugin off, now; always works."""
         plugin = self.get(name)
-        with self._lock:
-            self._switch_off(plugin)
+        self._end(plugin)
         self._remember(plugin, enabled=False, quarantine=None, actor=actor)
         self._changed()
         return plugin
@@ -192,7 +265,7 @@ class Host:
             log.warning("the quarantine could not be stored; it holds until the next start", error=str(exc))
 
     def _needs(self, plugin: Plugin) -> list[str]:
-        module = translated(plugin.name, plugin.load)
+        module = self.guard.call(plugin.name, plugin.load, limit_s=3 * _HOOK_S)
         manifest = getattr(module, "vitrin_manifest", dict)
         told = self.guard.call(plugin.name, manifest, limit_s=_HOOK_S)
         needed = (told or {}).get("needs", {}).get("plugins", []) if isinstance(told, dict) else []
@@ -202,7 +275,8 @@ class Host:
         module = self.guard.call(plugin.name, plugin.load, limit_s=3 * _HOOK_S)
         try:
             self._manager.register(module, name=plugin.name)
-        except ValueError as exc:
+        except (ValueError, pluggy.PluginValidationError) as exc:
+            self._switch_off(plugin)
             raise PluginError(plugin.name, str(exc)) from exc
         try:
             brought = collect(plugin.name, lambda hook: self._ask(plugin.name, hook))
@@ -252,16 +326,20 @@ class Host:
         return result
 
     def _remember(self, plugin: Plugin, *, enabled: bool, quarantine: str | None, actor: str) -> None:
+        stamp = new_id()
+
         def write(tx: Tx) -> None:
             now = self._clock.now()
             dialect = sqlite if tx.conn.dialect.name == "sqlite" else postgresql
             values = {"enabled": enabled, "quarantine": quarantine, "at": now, "by": actor}
             row = dialect.insert(table).values(name=plugin.name, **values)
             tx.conn.execute(row.on_conflict_do_update(index_elements=["name"], set_=values))
+            write_mark(tx.conn, PLUGINS_STAMP, stamp, now)
             word = "quarantined" if quarantine else "enabled" if enabled else "disabled"
             record(tx, Entry(actor=actor, action=f"plugin.{word}", object=f"plugin:{plugin.name}", after=values), now)
 
         self._writer.do(write)
+        self._stamp = stamp
 
     def _changed(self) -> None:
         for call in self._listeners:

@@ -7,30 +7,30 @@ a time limit, what it writes is kept aside, and is applied when it has come back
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from types import NoneType
 from typing import Any, Protocol
 
+import orjson
 import structlog
 from sqlalchemy import Connection
 
-from core.accounts import DEFAULT, Account, find_account, full_settings, secret_names
+from core.accounts import DEFAULT, Account, find_account, full_settings, list_accounts, secret_names
 from core.capabilities import Action, ActionCall, Fact, FactKey
 from core.clock import Clock
 from core.collect import Brought
 from core.context import Context, Emit, plain_result
 from core.db import Database
-from core.errors import PluginError
+from core.errors import Conflict, PluginError
 from core.guarded import translated
 from core.host import Host
 from core.http import HttpClient
-from core.jsontext import find_flaw, find_plain_flaw
 from core.plugin_store import PluginStore
 from core.secrets import Secrets
 from core.writer import Tx
 
 #: Seconds that foreign code may take for something local, and any plugin for one outside call.
 LOCAL_S, OUTSIDE_S = 5.0, 60.0
-_SAFE = frozenset({bool, float, NoneType, datetime})
 #: Events that one call may emit.
 _MOST_EVENTS = 1_000
 
@@ -81,6 +81,10 @@ class Invoker:
     def refresh(self, tx: Tx, data: Mapping[str, Any]) -> dict[str, Any]:
         return self._refresh_data(tx.conn, data)
 
+    def create_task(self, tx: Tx, emit: Emit, task: dict[str, Any]) -> None:
+        """Create a task for a person, in the engine's own name."""
+        self._shop_of(tx, emit, self._clock.now(), "vitrin").create_task(task)
+
     # Facts
 
     def load_fact(self, fact: Fact, tx: Tx, keys: list[FactKey], now: datetime) -> Mapping[FactKey, Any]:
@@ -97,26 +101,44 @@ class Invoker:
 
     def run_local(self, call: ActionCall, tx: Tx, emit: Emit) -> dict[str, Any]:
         """Run a local action for this transaction."""
-        plugin, now = call.action.plugin, self._clock.now()
+        run, params = call.action.run, call.params
+        answer = self._in(tx, call.action.plugin, lambda ctx: run(ctx, params), emit=emit, call=call)
+        return self._answer(call.action, answer)
+
+    def undo_local(self, action: Action, result: Any, tx: Tx, emit: Emit) -> None:
+        """Let an action take back what it did, for this transaction."""
+        undo = _undo_of(action)
+        self._in(tx, action.plugin, lambda ctx: undo(ctx, result), emit=emit)
+
+    def undo_outside(self, action: Action, result: Any, key: str) -> None:
+        """Let an outside action take back what it did; no transaction is open."""
+        undo = _undo_of(action)
+        with self._db.read() as conn:
+            ctx = self._context(action.plugin, conn, now=self._clock.now(), out=True, idempotency_key=f"{key}/undo")
+        self.host.watched(
+            action.plugin,
+            lambda: self.host.guard.call(action.plugin, lambda: undo(ctx, result), limit_s=OUTSIDE_S),
+        )
+
+    def _in(
+        self, tx: Tx, plugin: str, work: Callable[[Context], Any], *, emit: Emit, call: ActionCall | None = None
+    ) -> Any:
+        """Run a plugin's code for a transaction: inside it where it ships with us, beside it where it is foreign."""
+        now = self._clock.now()
         counted = _Counted(plugin, emit)
         shop = self._shop_of(tx, counted, now, f"vitrin/{plugin}")
-        store = PluginStore(conn=tx.conn, plugin=plugin, account=call.account or DEFAULT, now=now)
+        account = (call.account if call else None) or DEFAULT
+        store = PluginStore(conn=tx.conn, plugin=plugin, account=account, now=now)
+        more: dict[str, Any] = {"now": now, "call": call}
         if self.host.is_trusted(plugin):
-            ctx = self._context(plugin, tx.conn, now=now, call=call, shop=shop, store=store, emit=counted, conn=tx.conn)
-            return self._answer(call.action, self._run(plugin, lambda: call.action.run(ctx, call.params)))
+            ctx = self._context(plugin, tx.conn, **more, shop=shop, store=store, emit=counted, conn=tx.conn)
+            return self._run(plugin, lambda: work(ctx))
         later = Deferred()
-        ctx = self._context(
-            plugin,
-            tx.conn,
-            now=now,
-            call=call,
-            shop=later.stand_in(shop),
-            store=later.stand_in(store, reads=("get",)),
-            emit=later.keep(counted),
-        )
-        result = self._answer(call.action, self._run(plugin, lambda: call.action.run(ctx, call.params)))
+        aside = {"shop": later.stand_in(shop), "store": later.stand_in(store, reads=("get",))}
+        ctx = self._context(plugin, tx.conn, **more, **aside, emit=later.keep(counted))
+        answer = self._run(plugin, lambda: work(ctx))
         later.apply(plugin)
-        return result
+        return answer
 
     def call_outside(self, call: ActionCall) -> dict[str, Any]:
         """Call an outside action; no transaction is open."""
@@ -142,6 +164,12 @@ class Invoker:
         with self._db.read() as conn:
             ctx = self._context(plugin, conn, now=self._clock.now(), account=account, settings=settings, out=True)
         return plain_result(plugin, self.host.ask_on(plugin, "vitrin_check", ctx=ctx), "vitrin_check")
+
+    def contexts_of(self, plugin: str) -> list[Context]:
+        """Return the ctx of each account of a plugin, with a way out and no transaction: for start and stop."""
+        with self._db.read() as conn:
+            names = [account.name for account in list_accounts(conn, plugin)] or [DEFAULT]
+            return [self._context(plugin, conn, now=self._clock.now(), account=name, out=True) for name in names]
 
     def context_for(
         self, plugin: str, tx: Tx, emit: Emit | None, *, account: str = DEFAULT, out: bool = False
@@ -225,11 +253,22 @@ class Invoker:
 
 def _check_storable(plugin: str, value: Any, what: str) -> None:
     """Refuse what the database cannot keep as JSON: it would fail only at the end of the batch, for all runs in it."""
-    if type(value) in _SAFE:
-        return
-    flaw = find_plain_flaw(value) and find_flaw(value, times=True)
-    if flaw is not None:
-        raise PluginError(plugin, f"{what} answered a value that cannot be kept: {flaw.path or 'it'} {flaw}")
+    try:
+        orjson.dumps(value, default=_exact)
+    except TypeError as exc:
+        raise PluginError(plugin, f"{what} answered a value that cannot be kept: {exc}") from exc
+
+
+def _exact(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} is no plain data")
+
+
+def _undo_of(action: Action) -> Callable[[Any, Any], Any]:
+    if action.undo is None:
+        raise Conflict(f"{action.name} cannot be undone")
+    return action.undo
 
 
 def subject_of(call: ActionCall) -> dict[str, str | None]:
@@ -251,6 +290,9 @@ class _Counted:
         self.count += 1
         if self.count > _MOST_EVENTS:
             raise PluginError(self.plugin, f"emitted more than {_MOST_EVENTS} events in one call")
+        if not isinstance(type, str) or not isinstance(data, dict):
+            raise PluginError(self.plugin, "emitted an event whose type is no text, or whose data is no dict")
+        _check_storable(self.plugin, data, f"the event {type[:80]}")
         self.emit(type, data, **more)
 
 

@@ -8,6 +8,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.tables import marks
 
+#: Raised when plugins or their accounts change: every process compares it with what it saw last.
+PLUGINS_STAMP = "plugins.stamp"
+
 
 def read_mark(conn: Connection, name: str) -> Any:
     """Return a mark's value, or None."""

@@ -38,9 +38,6 @@ OTHER_NAMES: Mapping[str, str] = MappingProxyType(
         "VITRIN_CONFIG": "path of the settings file, like --config",
         "VITRIN_CRASH_AT": "tests only: the place where the process kills itself",
         "VITRIN_PYTHON": "the Python that ./vitrin makes its environment with",
-        "VITRIN_VENV": "the folder where ./vitrin keeps its environment",
-        "VITRIN_URL": "address of the engine that the command line talks to",
-        "VITRIN_TOKEN": "API token that the command line uses",
     }
 )
 
@@ -160,23 +157,6 @@ class Settings:
         str, _Row(REGION, "", "Country of telephone numbers that are written without their country's number.")
     ]
     workers: Annotated[int, _Row(number(1, 256), 4, "Threads that advance runs in one process.")]
-    queue: Annotated[
-        str,
-        _Row(
-            choice("local", "celery"),
-            "local",
-            "How ready work reaches the workers: inside the process, or by a broker.",
-        ),
-    ]
-    broker: Annotated[
-        str,
-        _Row(
-            url("amqp", "amqps", "redis", "rediss"),
-            "amqp://127.0.0.1:5672//",
-            "Address of the broker, for queue = celery.",
-            secret=True,
-        ),
-    ]
     backlog: Annotated[
         int, _Row(number(100, 1_000_000), 10_000, "How many writes may wait; beyond it senders are told to retry.")
     ]
@@ -189,7 +169,7 @@ class Settings:
     demo: Annotated[bool, _Row(FLAG, False, "Demo mode: fakes stand in for the outside systems.")]
     keep_events_days: Annotated[int, _Row(_DAYS, 400, "Days that events and their ids are kept.")]
     keep_acted_days: Annotated[
-        int, _Row(_DAYS, 400, "Days that runs which acted, failed or were held are kept with their traces.")
+        int, _Row(_DAYS, 400, "Days that runs which acted, were held or were skipped are kept with their traces.")
     ]
     keep_stopped_days: Annotated[int, _Row(_DAYS, 30, "Days that runs which stopped without acting are kept.")]
     keep_dead_days: Annotated[int, _Row(_DAYS, 90, "Days that dead letters are kept for replay.")]

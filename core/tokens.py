@@ -41,6 +41,8 @@ SCOPES: Mapping[str, str] = MappingProxyType(
         "pause": "pause and resume everything",
         "pii:read": "see personal data that is masked otherwise",
         "metrics": "read metrics",
+        "tokens:read": "list API tokens",
+        "tokens:write": "make and revoke API tokens",
     }
 )
 

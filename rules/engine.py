@@ -4,6 +4,7 @@ import platform
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +21,8 @@ from core.events import Event
 from core.exchanges import ExchangeLog
 from core.host import Builtin, Host
 from core.http import HttpClient
+from core.imports.options import ShopHabits
+from core.imports.service import Imports
 from core.invoke import Invoker
 from core.job_context import JobContext
 from core.jobs import Jobs
@@ -44,11 +47,13 @@ from rules.triggers import on_tick, own_event_types, sync_schedules
 
 log = structlog.get_logger("vitrin.engine")
 
-_RETENTION, _RESERVATIONS = "retention", "reservations"
+_RETENTION, _RESERVATIONS, _STARTS = "retention", "reservations", "starts"
+_JOBS_KEPT = timedelta(days=90)
 #: What the engine does for itself, and when.
-_UPKEEP = {_RETENTION: "every day at 04:10", _RESERVATIONS: "every minute"}
+_UPKEEP = {_RETENTION: "every day at 04:10", _RESERVATIONS: "every minute", _STARTS: "every minute"}
 #: How long the loop sleeps at most when nothing is due: other processes may have made runs.
 _LONGEST_SLEEP_S = 1.0
+_BLOCKED_S = 0.25
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,12 +87,22 @@ class Engine:
         self.runner = self._make_runner()
         self.jobs = Jobs(self.db, self.writer, self.clock, self.node)
         self.jobs.register(_RETENTION, self._forget_old, klass="bulk", keep=False)
+        self.jobs.register(_STARTS, lambda _job: self.host.begin_again(), klass="bulk", keep=False)
         self.queue = LocalQueue(self.jobs, workers=settings.workers)
         self.scheduler = Scheduler(self.db, self.writer, self.clock, node_id=self.node)
         self.scheduler.on("rule", lambda tx, schedule_id, planned: on_tick(self, tx, schedule_id, planned))
         self.scheduler.on("system", lambda tx, schedule_id, _planned: self._keep_up(tx, schedule_id))
         self.polling = Polling(
             self.invoker, self.scheduler, self.jobs, self.db, zone=settings.zone, take=self.intake.take
+        )
+        self.imports = Imports(
+            self.db,
+            self.jobs,
+            home=settings.home,
+            habits=ShopHabits(zone=self.zone, currency=settings.currency),
+            shop_of=self.shop_of,
+            take=self.intake.take,
+            catalogue=self.host.catalogue,
         )
         self._synced = -1
         self._threads: list[threading.Thread] = []
@@ -148,6 +163,7 @@ class Engine:
         with self.db.read() as conn:
             self.secrets.open(conn)
         self.host.catalogue.add(own_event_types())
+        self.host.hand_contexts(self.invoker.contexts_of)
         self.host.start()
         self._rescope()
         self.sync()
@@ -165,6 +181,10 @@ class Engine:
         thread.start()
         self._threads.append(thread)
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
     def close(self) -> None:
         """Finish what is in hand, then let go of everything."""
         self._stopping.set()
@@ -174,6 +194,7 @@ class Engine:
             thread.join(self.settings.stop_s)
         self.queue.stop(self.settings.stop_s)
         self.polling.settle()
+        self.host.stop()
         self.runner.stop()
         self.writer.stop()
         self.http.close()
@@ -184,6 +205,7 @@ class Engine:
             self.ready.clear()
             try:
                 self.sync()
+                looked = self.clock.now()
                 if self.runner.advance():
                     continue
                 due = self.runner.next_due()
@@ -197,15 +219,19 @@ class Engine:
                 self._stopping.wait(_LONGEST_SLEEP_S)
                 continue
             wait_s = _LONGEST_SLEEP_S if due is None else (due - self.clock.now()).total_seconds()
-            self.ready.wait(min(max(wait_s, 0.01), _LONGEST_SLEEP_S))
+            # What was due and not taken is paused, or in another process's hands.
+            least = _BLOCKED_S if due is not None and due <= looked else 0.01
+            self.ready.wait(min(max(wait_s, least), _LONGEST_SLEEP_S))
 
     def sync(self) -> None:
         """Take in what changed in the rules, and make their schedules fit; cheap when nothing did."""
+        self.host.follow()
         with self.db.read() as conn:
             self.book.refresh(conn)
         if self._synced != self.book.stamp:
-            self._synced = self.book.stamp
+            stamp = self.book.stamp
             self.writer.do(lambda tx: sync_schedules(self, tx))
+            self._synced = stamp
 
     def _install(self, brought: Brought) -> None:
         """Bring a plugin's own tables up to date before it is on."""
@@ -233,11 +259,16 @@ class Engine:
     def _keep_up(self, tx: Tx, schedule_id: str) -> None:
         if schedule_id == f"system:{_RETENTION}":
             self.jobs.defer(tx, _RETENTION, {}, key=schedule_id)
+        elif schedule_id == f"system:{_STARTS}" and any(plugin.trouble for plugin in self.host):
+            self.jobs.defer(tx, _STARTS, {}, key=schedule_id)
         elif schedule_id == f"system:{_RESERVATIONS}":
             self.shop_of(tx, self.intake.emitter(tx, "vitrin/shop"), self.clock.now(), "vitrin").release_due()
 
     def _forget_old(self, job: JobContext) -> None:
-        forgotten = forget_old(self.writer, self.settings, self.clock.now())
+        now = self.clock.now()
+        forgotten = forget_old(self.writer, self.settings, now)
+        forgotten["jobs"] = self.writer.do(lambda tx: self.jobs.forget(tx, now - _JOBS_KEPT))
+        forgotten["imports"] = self.writer.do(lambda tx: self.imports.forget(tx, now))
         log.info("what was past its retention was deleted", **forgotten)
 
     # Work

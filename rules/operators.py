@@ -51,7 +51,7 @@ class Operator:
                     return None
                 try:
                     answer = test(value, wanted)
-                except Exception as exc:  # noqa: BLE001 - foreign code; one odd value must not stop every event
+                except BaseException as exc:  # noqa: BLE001 - foreign code, SystemExit too; it must not stop every event
                     log.warning("an operator of a plugin raised", operator=name, error=repr(exc)[:200])
                     return None
                 return answer if isinstance(answer, bool) else None

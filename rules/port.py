@@ -53,6 +53,10 @@ class Capabilities(Protocol):
         """Run a local action for this transaction; what the plugin gets wrong raises PluginError."""
         ...
 
+    def create_task(self, tx: Tx, emit: Emit, task: dict[str, Any]) -> None:
+        """Create a task for a person, in the engine's own name."""
+        ...
+
     def refresh(self, tx: Tx, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the event's data with the shop's records in it as they are now."""
         ...

@@ -14,7 +14,7 @@ from rules.tables import runs, traces, waits
 #: Rows of one piece.
 _PIECE = 2_000
 #: Outcomes whose runs did something worth a long memory.
-_WEIGHTY = ("acted", "failed", "held", "skipped", "cancelled")
+_WEIGHTY = ("acted", "held", "skipped", "cancelled")
 _ANSWERS_KEPT = timedelta(hours=24)
 
 
@@ -24,11 +24,13 @@ def forget_old(writer: Writer, settings: Settings, now: datetime) -> dict[str, i
     def days(count: int) -> datetime:
         return now - timedelta(days=count)
 
-    weighty = runs.c.outcome.in_(_WEIGHTY)
+    weighty, dead = runs.c.outcome.in_(_WEIGHTY), runs.c.outcome == "failed"
     acted = _forget_runs(writer, weighty & (runs.c.finished_at < days(settings.keep_acted_days)))
-    stopped = _forget_runs(writer, ~weighty & (runs.c.finished_at < days(settings.keep_stopped_days)))
+    failed = _forget_runs(writer, dead & (runs.c.finished_at < days(settings.keep_dead_days)))
+    light = ~weighty & ~dead
+    stopped = _forget_runs(writer, light & (runs.c.finished_at < days(settings.keep_stopped_days)))
     return {
-        "runs": acted + stopped,
+        "runs": acted + failed + stopped,
         "events": _forget(writer, events, _unused_event(days(settings.keep_events_days))),
         "effects": _forget(writer, effects, effects.c.at < days(settings.keep_events_days)),
         "exchanges": _forget(writer, exchanges, exchanges.c.at < days(settings.keep_exchanges_days)),

@@ -130,7 +130,8 @@ def read_yaml(text: str) -> dict[str, Any]:
     except YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise RuleError("", f"{where}{getattr(exc, 'problem', None) or getattr(exc, 'reason', None) or 'this is not YAML'}") from exc
+        words = getattr(exc, "problem", None) or getattr(exc, "reason", None) or "this is not YAML"
+        raise RuleError("", f"{where}{words}") from exc
     except (RecursionError, ValueError) as exc:
         raise RuleError("", f"this YAML cannot be read: {exc}") from exc
     if not isinstance(document, dict):

@@ -53,6 +53,8 @@ class _Batch:
     waits: list[dict[str, Any]] = field(default_factory=list)
     calls: list[tuple[Run, Calling]] = field(default_factory=list)
     released: list[tuple[str, str | None]] = field(default_factory=list)
+    #: Runs that failed for good, each with its reason.
+    failed: list[tuple[Run, str]] = field(default_factory=list)
 
 
 class Runner:
@@ -261,6 +263,8 @@ class Runner:
         match pause:
             case Ended(outcome, reason):
                 values |= {"status": "done", "outcome": outcome, "reason": reason, "finished_at": now}
+                if outcome == "failed":
+                    batch.failed.append((run, reason or "failed"))
                 live = self._intake.book.matcher.get(run.rule.id)
                 if "queued" in (run.rule.mode.run, live.mode.run if live else None):
                     batch.released.append((run.rule.id, run.key))
@@ -311,7 +315,20 @@ class Runner:
             tx.conn.execute(insert(waits), batch.waits)
         for rule, key in set(batch.released):
             release_queued(tx.conn, rule, key, self._clock.now())
+        for run, reason in batch.failed:
+            self._tell_failure(tx, run, reason)
         crash_point("run.before_commit")
+
+    def _tell_failure(self, tx: Tx, run: Run, reason: str) -> None:
+        """A failure is an event that rules may hear; where the rule asks for it, its owner gets a task."""
+        cause = f"{run.id}/failed/{run.vars.get('traced', 0)}"
+        emit = self._intake.emitter(tx, "vitrin/rules", cause=cause, run=run)
+        owner = run.rule.owner
+        data = {"rule": run.rule.name, "run": run.id, "reason": reason, "owner": owner, "event": run.event.id}
+        emit("run.failed", data, key=run.key, customer=run.event.customer)
+        if run.rule.failure.then == "notify_owner":
+            task = {"title": f"The automation {run.rule.name} failed: {reason}"[:200], "idempotency_key": cause}
+            self._host.create_task(tx, emit, {**task, "assignee": owner, "run": run.id} if owner else task)
 
     # Outside
 

@@ -31,7 +31,12 @@ def list_runs(
             continue
         if name not in ("rule", "outcome", "status", "key", "customer", "event"):
             raise InvalidInput(name, "runs cannot be filtered by this")
-        query = query.where(rules.c.name == value if name == "rule" else runs.c[name] == value)
+        if name == "rule":
+            query = query.where(rules.c.name == value)
+        elif name == "outcome" and value == "waiting":
+            query = query.where(or_(runs.c.outcome == value, runs.c.outcome.is_(None)))
+        else:
+            query = query.where(runs.c[name] == value)
     if before is not None:
         query = query.where(runs.c.id < before)
     return [_show(row) for row in conn.execute(query.order_by(runs.c.id.desc()).limit(limit))]

@@ -161,8 +161,8 @@ def list_versions(conn: Connection, rule_id: str) -> list[Row[Any]]:
 
 
 def _latest(conn: Connection, rule_id: str) -> Row[Any] | None:
-    versions = list_versions(conn, rule_id)
-    return versions[0] if versions else None
+    newest = select(rule_versions).where(rule_versions.c.rule == rule_id).order_by(rule_versions.c.version.desc())
+    return conn.execute(newest.limit(1)).one_or_none()
 
 
 def live_at(conn: Connection, rule_id: str, moment: datetime) -> tuple[str, int | None]:

@@ -183,7 +183,8 @@ class Stage:
         end = self.clock.now() + timedelta(**by)
         while (due := self.engine.runner.next_due()) is not None and due <= end:
             self.clock.set(max(due, self.clock.now()))
-            self.drain()
+            if self.drain() == 0:
+                break  # paused: what is due stays due
         self.clock.set(end)
         self.drain()
 

@@ -125,13 +125,16 @@ def from_error(exc: Exception, language: str = "en") -> Reply:
     if not isinstance(exc, VitrinError) or status == 500:
         detail = "the error was recorded under the request id below; tell it to whoever runs this engine"
         return make_problem(500, "error", detail, language)
+    # What the database says is for whoever runs the engine: it stands in the log.
+    storage = "nothing can be stored or read right now; the log of the engine says why, under the request id below"
+    message = storage if isinstance(exc, StorageError) else exc.message
     more: dict[str, Any] = {}
     if isinstance(exc, (InvalidInput, RuleError)):
         more["errors"] = [{"pointer": to_pointer(exc.path), "message": exc.reason}]
     if status in (429, 503):
         after_s = getattr(exc, "after_s", None) or 1.0
         more["headers"] = {"Retry-After": str(max(1, round(after_s)))}
-    return make_problem(status, exc.code, exc.message, language, **more)
+    return make_problem(status, exc.code, message, language, **more)
 
 
 def from_misfits(misfits: list[Misfit], language: str) -> Reply:

@@ -135,7 +135,7 @@ def made(text: str) -> str:
 
 def _about() -> str:
     return (
-        "Values are put in as they are; where a text becomes HTML, write `| escape`. Limits of one text: "
+        "Values are put in as they are, and escaped in a parameter called `html`. Limits of one text: "
         f"{MAX_TEXT:,} characters, {MAX_ITEMS:,} items of a list, {MAX_CPU_S * 1000:g} ms of work. What goes beyond "
         f"fails, and the step with it. There are {len(FILTERS)} filters; those with Shopify's names do what Shopify's "
         "do."

@@ -18,7 +18,7 @@ class DemoShop:
     """Makes `orders` orders by `customers` customers over `days` days from `start`, local to `zone`."""
 
     # Two of the seven are the shop, the others are options with defaults.
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         seed: int,
         start: datetime,

@@ -43,7 +43,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Packag
 
 
 def try_plugin(home: Path, name: str) -> Verdict:
-    engine: Engine = make_engine(home)
+    engine: Engine = make_engine(home, demo=True)  # the demo plugin is for demo mode only
     told = {"zone": engine.zone, "currency": "TRY", "language": "en", "region": "TR", "base_url": "http://127.0.0.1"}
     try:
         with engine.db.read() as conn:

@@ -1,13 +1,14 @@
 """What the tests of the rules engine share: an engine with a plugin that does what the test says."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stage import Script, Stage, script
+from structlog.testing import capture_logs
 
 from core.schema_version import Branch
 
@@ -28,6 +29,13 @@ def blank_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(Branch, "script", cache(Branch.script))
         Stage(home).close()
         yield home
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[MutableMapping[str, Any]]]:
+    """Keep what is logged in memory: writing out the traces of expected faults takes longer than the tests."""
+    with capture_logs() as entries:
+        yield entries
 
 
 @pytest.fixture

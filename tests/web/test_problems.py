@@ -100,6 +100,19 @@ def test_unforeseen_error_tells_only_an_id(api: ApiClient, engine: Engine, capsy
     assert answer.json["request_id"] in "".join(capsys.readouterr())
 
 
+def test_words_of_the_database_stay_in_the_log(api: ApiClient, engine: Engine):
+    def refuse(_work: Any) -> Any:
+        raise errors.StorageError("the database refused: UNIQUE constraint failed: events.source")
+
+    engine.writer.submit = refuse  # type: ignore[method-assign]
+    answer = api.call("POST", "/events", json={"type": "order.created", "data": {"order": {"id": "1"}}})
+    assert (answer.status_code, "Retry-After" in answer.headers, "UNIQUE" in answer.json["detail"]) == (
+        503,
+        True,
+        False,
+    )
+
+
 def test_full_queue_says_when_to_return(api: ApiClient, engine: Engine):
     def full(_work: Any) -> Any:
         raise errors.Busy("too much", 4)
