@@ -152,6 +152,6 @@ def _words(told: dict[str, Any]) -> str:
     mapping = dict(zip(told["header"], told["mapping"], strict=True))
     shown = {name: told[name] for name in ("id", "kind", "status", "error", "can_undo_until") if told.get(name)}
     lines = [pairs({**shown, "rows": told["total"], **counts, "columns": json.dumps(mapping, ensure_ascii=False)})]
-    for fault in tried["errors"] if tried else ():
-        lines.append(f"row {fault['row']}, {fault['column'] or 'whole row'}: {fault['message']}")
+    faults = tried["errors"] if tried else ()
+    lines += [f"row {fault['row']}, {fault['column'] or 'whole row'}: {fault['message']}" for fault in faults]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 from typing import Any, NoReturn, Protocol
 
 from sqlalchemy import Connection
@@ -93,6 +94,8 @@ _MOST_ITEMS, _MOST_DEPTH, _MOST_TEXT = 10_000, 20, 1_000_000
 
 
 def _plain(plugin: str, value: Any, what: str, depth: int) -> Any:
+    if isinstance(value, float) and not isfinite(value):
+        raise PluginError(plugin, f"{what} answered a number that is not finite, which cannot be kept")
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str) and len(value) <= _MOST_TEXT:

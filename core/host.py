@@ -201,11 +201,11 @@ class Host:
         """Let a plugin let go of what it took, and switch it off whatever it answers."""
         if plugin.brought is None:
             return
-        for ctx in self._contexts(plugin.name):
-            try:
+        try:
+            for ctx in self._contexts(plugin.name):
                 self._ask(plugin.name, "vitrin_stop", ctx=ctx)
-            except VitrinError as exc:
-                log.warning("a plugin did not stop well", plugin=plugin.name, reason=exc.message)
+        except VitrinError as exc:
+            log.warning("a plugin did not stop well", plugin=plugin.name, reason=exc.message)
         with self._lock:
             self._switch_off(plugin)
 

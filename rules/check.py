@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from core.errors import InvalidInput, RuleError
 from core.events import EventType
+from core.text import fold
 from rules.conditions import Condition, Group, Row
 from rules.operators import read_number
 from rules.rule import OWN_EVENTS, Rule, compile_rule
@@ -208,7 +209,7 @@ def _groups(condition: Condition, decides: bool = True) -> Iterator[tuple[Group,
 
 def _exclude(one: Row, other: Row) -> bool:
     if one.index is not None and other.index is not None:
-        folded = [{value.casefold() for value in row.index.values} for row in (one, other) if row.index]
+        folded = [{fold(value) for value in row.index.values} for row in (one, other) if row.index]
         return not folded[0] & folded[1]
     low, high = _bounds(one), _bounds(other)
     if low is None or high is None:

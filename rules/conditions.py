@@ -18,6 +18,8 @@ from rules.templates import Template, compile_template, resolve_value
 Verdict = bool | None
 Data = Mapping[str, Any]
 
+#: Name in the picture's `facts` under which the slots of those stand that were asked.
+ASKED = "?"
 OVER = ("any_item", "every_item", "no_item")
 #: What the engine puts into the picture: an item of a list cannot stand in for it.
 _OURS = ("now", "event", "facts", "steps", "shop", "changes")
@@ -32,6 +34,11 @@ class FactUse:
     params: tuple[tuple[str, Any], ...]
     #: Under which key the answer stands in the picture's `facts`.
     slot: str
+
+    def is_asked(self, data: Data) -> bool:
+        """Tell whether the fact has been asked, with or without an answer (see `ASKED`)."""
+        facts = data.get("facts", {})
+        return self.slot in facts or self.slot in facts.get(ASKED, ())
 
 
 class Condition(Protocol):
@@ -124,6 +131,8 @@ class Row:
         return frozenset() if self.fact else frozenset((self.subject,))
 
     def test(self, data: Data) -> Verdict:
+        if self.fact is not None and not self.fact.is_asked(data):
+            return None  # at intake nobody has asked yet: even "known" is not known
         verdict = self.judge(self.read(data), data)
         return True if verdict is None and self.if_unknown else verdict
 

@@ -116,6 +116,9 @@ class EnginePort:
         if subject is None:
             return None
         params = tuple((name, render(value, picture)) for name, value in use.params)
+        for name, value in params:
+            if isinstance(value, (list, dict)):
+                raise RuleError(f"with.{name}", f"the fact {use.name} cannot be asked with a list or an object")
         # A fact is asked as of the event at first, and as of the moment after a wait.
         return subject, run.at, params
 

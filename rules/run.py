@@ -18,7 +18,7 @@ from core.durations import Duration, add, add_calendar
 from core.errors import RuleError
 from core.events import Event
 from core.windows import next_open
-from rules.conditions import Condition, FactUse
+from rules.conditions import ASKED, Condition, FactUse
 from rules.fields import MISSING, getter
 from rules.fields import walk as walk_path
 from rules.operators import read_moment
@@ -177,9 +177,10 @@ def judge(condition: Condition, run: Run, port: Port, data: Mapping[str, Any]) -
     """Evaluate a condition, loading the facts that it asks for into the picture."""
     uses = condition.facts
     if uses and isinstance(data, dict):
-        missing = [use for use in uses if use.slot not in data["facts"]]
+        missing = [use for use in uses if not use.is_asked(data)]
         if missing:
             data["facts"].update(port.load_facts(run, missing, data))
+            data["facts"].setdefault(ASKED, []).extend(use.slot for use in missing)
     return condition.test(data)
 
 

@@ -305,27 +305,38 @@ class _Turns:
 
 
 def _may_start(run: Run, port: RecordingPort, result: _Result, turns: _Turns, number: int) -> bool:
-    """Check the condition and the mode before a run's first step."""
+    """Match the event and apply the mode, as intake does: before any fact is asked."""
     if run.vars.get("started"):
         return True
-    if not run.vars.get("checked"):
-        data = event_picture(run.event, port.now().astimezone(port.zone), port.shop)
-        try:
-            verdict = judge(run.rule.condition, run, port, data)
-        except VitrinError as exc:
-            result.outcome, result.reason = "failed", exc.message
-            return False
-        result.told = run.rule.condition.explain(data)
-        run.vars["checked"] = True
-        if verdict is not True:
-            result.outcome = "stopped" if verdict is False else "unknown"
-            return False
-    run.vars["started"] = turns.start(run, number)
-    return run.vars["started"]
+    data = event_picture(run.event, port.now().astimezone(port.zone), port.shop)
+    verdict = run.rule.condition.test(data)
+    if verdict is True or (verdict is None and run.rule.condition.facts):
+        run.vars["started"] = turns.start(run, number)
+        return run.vars["started"]
+    _hear(run, port, result, data)
+    return False
+
+
+def _hear(run: Run, port: RecordingPort, result: _Result, data: dict[str, Any]) -> bool:
+    """Check the condition with its facts; tell whether the run goes on."""
+    run.vars["checked"] = True
+    try:
+        verdict = judge(run.rule.condition, run, port, data)
+    except VitrinError as exc:
+        result.outcome, result.reason = "failed", exc.message
+        return False
+    result.told = run.rule.condition.explain(data)
+    if verdict is not True:
+        result.outcome = "stopped" if verdict is False else "unknown"
+    return verdict is True
 
 
 def _step(engine: "Engine", run: Run, port: RecordingPort, result: _Result) -> datetime | None:
     """Walk a run as far as it goes now; return when it goes on, or None where it ends or still waits."""
+    if not run.vars.get("checked"):
+        data = event_picture(run.event, port.now().astimezone(port.zone), port.shop)
+        if not _hear(run, port, result, data):
+            return None
     pause: Pause | None = None
     while pause is None:
         try:
@@ -356,7 +367,10 @@ def _funnel(engine: "Engine", conn: Connection, rule: Rule, chosen: Sequence[Eve
         run = Run(id="", rule=rule, event=event, key=event.key, at=event.received_at)
         data = event_picture(event, event.received_at.astimezone(engine.zone), port.shop)
         for row, (_, _, condition) in zip(rows, parts, strict=True):
-            verdict = judge(condition, run, port, data)
+            try:
+                verdict = judge(condition, run, port, data)
+            except VitrinError:
+                verdict = None  # the event's own result says why
             row["reached"] += 1
             row["passed"] += verdict is True
             row["unknown"] += verdict is None

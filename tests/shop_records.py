@@ -7,15 +7,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection, event, func, select
+
 import core.shop.tables
-import core.tables  # noqa: F401 - fills the metadata
+import core.tables
 from core.db import Database, metadata
 from core.jsontext import check_plain
 from core.schemas import compile_schema
 from core.shop import Shop
 from core.writer import Tx, Writer
 from plugins.shop.events import EVENTS
-from sqlalchemy import Connection, event, func, select
 
 T = TypeVar("T")
 

@@ -150,11 +150,14 @@ class Stage:
     def __init__(self, home: Path, clock: VirtualClock | None = None, **flags: Any) -> None:
         given = {"home": home, "synchronous": "off", "zone": "UTC", "log_level": "error", **flags}
         self.clock = clock or VirtualClock(START)
-        self.engine = Engine(load_settings(given, {}), {**BUILTINS, "stage": STAGE}, Parts(clock=self.clock, http=_http()))
+        self.engine = Engine(
+            load_settings(given, {}), {**BUILTINS, "stage": STAGE}, Parts(clock=self.clock, http=_http())
+        )
         self.engine.open()
 
     def rule(self, text: str, state: str = "on") -> None:
         put_rule(self.engine, text, state)
+        self.engine.sync()
 
     def event(self, type: str = "stage.happened", data: Mapping[str, Any] | None = None, **more: Any) -> Event:
         return make_event(self.engine, type, data or {}, **more)

@@ -148,7 +148,7 @@ def main(plan: dict[str, Any]) -> None:
         lives.one(after_s=chance.uniform(0.05, 0.7))
     if not lives.one(events=0):
         raise SystemExit("the last life did not come to its end")
-    print(json.dumps({"acknowledged": lives.acknowledged, "kills": lives.kills}))
+    sys.stdout.write(json.dumps({"acknowledged": lives.acknowledged, "kills": lives.kills}) + "\n")
 
 
 if __name__ == "__main__":

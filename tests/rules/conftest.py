@@ -14,10 +14,10 @@ from core.schema_version import Branch
 
 
 @pytest.fixture(autouse=True)
-def clean_script() -> Iterator[Script]:
+def clean_script() -> Script:
     """Let every test start with actions that have been told nothing."""
     script.__init__()
-    yield script
+    return script
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RuleError
-from rules.conditions import Always, Group, Row, Scope, compile_condition
+from rules.conditions import ASKED, Always, Group, Row, Scope, compile_condition
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=ZoneInfo("UTC"))
 
@@ -192,7 +192,15 @@ SAME: list[tuple[Any, bool | None]] = [
     (item("below", 100, also=row("customer.city", "equal", "istanbul")), True),  # the rest of the picture is there
     (item("below", 100, also=row("paid_at", "before", "now")), None),  # an item named now changes no clock
     (item("above", 3000, also=row("paid_at", "in_last", "2 days")), True),
-    (item("above", 10, also={"any": [row("colour", "equal", "red"), row("sku", "equal", "glass")]}, over=count("equal", 2)), True),
+    (
+        item(
+            "above",
+            10,
+            also={"any": [row("colour", "equal", "red"), row("sku", "equal", "glass")]},
+            over=count("equal", 2),
+        ),
+        True,
+    ),
     (row("order.gone.price", "above", 1, also=row("sku", "known")), None),
     (row("order.none.price", "above", 1, also=row("sku", "known")), False),
     (row("order.none.price", "above", 1, also=row("sku", "known"), over="every_item"), True),
@@ -239,7 +247,9 @@ def test_quantifiers_are_groups_over_items(verdicts: list[bool | None]) -> None:
     data = {"items": [{} if verdict is None else {"ok": verdict} for verdict in verdicts]}
 
     def group(kind: str) -> bool | None:
-        return kleene({kind: [row(str(n)) for n in range(len(verdicts))]}, dict(zip(map(str, range(9)), verdicts)))
+        return kleene(
+            {kind: [row(str(n)) for n in range(len(verdicts))]}, dict(zip(map(str, range(9)), verdicts, strict=False))
+        )
 
     assert ask(row("items.ok", over="any_item"), data) is (group("any") if verdicts else False)
     assert ask(row("items.ok", over="every_item"), data) is (group("all") if verdicts else True)
@@ -289,6 +299,25 @@ def test_facts_are_asked_wherever_they_stand() -> None:
     assert {use.name for use in condition.facts} == {"customer.points"}
     assert condition.test({"now": NOW, "facts": {}}) is None
     assert condition.test({"now": NOW, "facts": dict.fromkeys(slots, 7)}) is True
+
+
+# operator, more, verdict before anybody asked, without an answer, with one
+ASKED_FACTS = [
+    ("known", {}, None, False, True),
+    ("not_known", {}, None, True, False),
+    ("at_least", {"value": 5}, None, None, True),
+    ("at_least", {"value": 5, "if_unknown": True}, None, True, True),
+    ("not_in_last", {"value": "1 day"}, None, None, None),
+    ("empty", {}, None, None, False),
+]
+
+
+@pytest.mark.parametrize(("operator", "more", "before", "without", "answered"), ASKED_FACTS)
+def test_unasked_fact_is_never_decided(operator: str, more: Any, before: Any, without: Any, answered: Any) -> None:
+    condition = compile_condition({"fact": "x.y", "is": operator, **more})
+    (slot,) = {use.slot for use in condition.facts}
+    asked = [{}, {ASKED: [slot]}, {ASKED: [slot], slot: 7}]
+    assert [condition.test({"now": NOW, "facts": facts}) for facts in asked] == [before, without, answered]
 
 
 DEEP: Any = row("a")
@@ -342,9 +371,19 @@ def test_bad_condition_is_refused_with_place(document: Any, words: str) -> None:
 @settings(max_examples=200)
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.sampled_from(["yes", "equal", "a.b", "all"]),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["all", "any", "field", "is", "value", "over", "also", "fact", "with"]), inner, max_size=4),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=6)
+        | st.sampled_from(["yes", "equal", "a.b", "all"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["all", "any", "field", "is", "value", "over", "also", "fact", "with"]),
+                inner,
+                max_size=4,
+            )
+        ),
         max_leaves=12,
     )
 )

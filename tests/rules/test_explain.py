@@ -49,7 +49,8 @@ STORIES: list[tuple[str, dict[str, Any], str, tuple[str, str, str]]] = [
         ),
     ),
     (
-        "if: {all: [{field: a, is: yes}, {any: [{field: b, is: equal, value: x}, {field: c, is: in_last, value: 3 days}]}]}\n" + SAY,
+        "if: {all: [{field: a, is: yes}, {any: [{field: b, is: equal, value: x}, {field: c, is: in_last, value: 3 days}]}]}\n"
+        + SAY,
         {"a": True, "b": "y", "c": "2020-01-01"},
         "stopped",
         (

@@ -125,7 +125,7 @@ CROSSED = [
 @pytest.mark.parametrize(("path", "count", "rest"), CROSSED)
 def test_first_list_on_path_is_found(path: str, count: int | None, rest: Any) -> None:
     crossed = items_on(DATA, split_path(path))
-    assert (None, None) == (count, rest) if crossed is None else (len(crossed[0]), crossed[1]) == (count, rest)
+    assert (count, rest) == (None, None) if crossed is None else (len(crossed[0]), crossed[1]) == (count, rest)
 
 
 NAMES = st.sampled_from(["a", "b", "0", "1", "__class__", "append"])

@@ -122,9 +122,13 @@ NAUGHTY: list[dict[str, Any]] = [
 def test_odd_data_cannot_stop_intake(stage: Stage, data: dict[str, Any]) -> None:
     operators = ["at_least", "before", "in_last", "rose_by"]
     values = ["5", "now", "1 day", "10%"]
-    rows = ", ".join(f"{{field: n, is: {name}, value: {value}}}" for name, value in zip(operators, values))
+    rows = ", ".join(
+        f"{{field: n, is: {name}, value: {value}}}" for name, value in zip(operators, values, strict=False)
+    )
     stage.rule(f"rule: a\nwhen: {{event: stage.happened}}\nif: {{any: [{rows}]}}\nthen: [{{stop: true}}]\n")
-    stage.rule("rule: b\nwhen: {event: stage.happened}\nif: {field: event.type, is: known}\nthen: [{do: stage.note, with: {text: ok}}]\n")
+    stage.rule(
+        "rule: b\nwhen: {event: stage.happened}\nif: {field: event.type, is: known}\nthen: [{do: stage.note, with: {text: ok}}]\n"
+    )
     stage.play(data=data)
     assert "ok" in stage.said
 

@@ -34,7 +34,11 @@ CAPS = [
     ("{per_customer: once in 24 hours}", [(0, None, "1"), (0, None, "2")], ["acted", "acted"]),  # nobody to count for
     ("{per_customer: 2 in 7 days}", [(0, "c", "1"), (1, "c", "2"), (1, "c", "3")], ["acted", "acted", "skipped"]),
     ("{per_key: once in 1 day}", [(0, "c", "1"), (1, "d", "1"), (0, "c", "2")], ["acted", "skipped", "acted"]),
-    ("{per_customer: once in 1 month}", [(0, "c", "1"), (24 * 30, "c", "2"), (25, "c", "3")], ["acted", "skipped", "acted"]),
+    (
+        "{per_customer: once in 1 month}",
+        [(0, "c", "1"), (24 * 30, "c", "2"), (25, "c", "3")],
+        ["acted", "skipped", "acted"],
+    ),
     ("{per_customer: 0 a day}", [(0, "c", "1")], ["held"]),  # none without asking
     ("{ask_above: 1}", [(0, "c", "1"), (0, "d", "2")], ["acted", "held"]),
     ("{ask_above: 1 in 2 hours}", [(0, "c", "1"), (3, "d", "2")], ["acted", "acted"]),
@@ -53,7 +57,7 @@ def test_cap_lets_so_many_through(stage: Stage, limits: str, events: list[Any], 
     assert stage.outcomes() == outcomes
     states = {"acted": "done", "skipped": "skipped", "held": "held"}
     assert stage.states() == [states[outcome] for outcome in outcomes if outcome in states]
-    for run, row in zip(stage.runs(), stage.effects()):
+    for run, row in zip(stage.runs(), stage.effects(), strict=False):
         assert row.state == "done" or row.reason == run["reason"] != ""
 
 
@@ -100,7 +104,7 @@ def test_no_hour_ever_holds_more_than_the_cap(make_stage: Callable[..., Stage], 
     stage.later(hours=30)
     at = [row.at for row in stage.effects()][before:]
     assert len(at) == len(gaps)
-    assert all(later - earlier >= timedelta(hours=1) for earlier, later in zip(at, at[most:]))
+    assert all(later - earlier >= timedelta(hours=1) for earlier, later in zip(at, at[most:], strict=False))
     stage.do(lambda tx: tx.conn.exec_driver_sql("DELETE FROM effects"))
     stage.close()
 

@@ -35,7 +35,9 @@ def plainly(rules: dict[str, Rule], kind: str, data: dict[str, Any]) -> list[str
 
 ROWS = st.one_of(
     st.fixed_dictionaries({"field": st.sampled_from(FIELDS), "is": st.just("equal"), "value": st.sampled_from(WORDS)}),
-    st.fixed_dictionaries({"field": st.sampled_from(FIELDS), "is": st.just("equal"), "value": st.sampled_from([5, True])}),
+    st.fixed_dictionaries(
+        {"field": st.sampled_from(FIELDS), "is": st.just("equal"), "value": st.sampled_from([5, True])}
+    ),
     st.fixed_dictionaries(
         {
             "field": st.sampled_from(FIELDS),
@@ -49,13 +51,25 @@ ROWS = st.one_of(
 )
 CONDITIONS = st.none() | st.recursive(
     ROWS,
-    lambda inner: st.tuples(st.sampled_from(["all", "all", "any", "none"]), st.lists(inner, min_size=1, max_size=3)).map(
-        lambda pair: {pair[0]: pair[1]}
-    ),
+    lambda inner: st.tuples(
+        st.sampled_from(["all", "all", "any", "none"]), st.lists(inner, min_size=1, max_size=3)
+    ).map(lambda pair: {pair[0]: pair[1]}),
     max_leaves=6,
 )
 VALUES = st.sampled_from(
-    [*WORDS, 5, 5.0, True, None, Decimal("5"), Decimal("5.0"), date(2026, 1, 15), float("nan"), ["a", "izmir"], [["a"], "5"]]
+    [
+        *WORDS,
+        5,
+        5.0,
+        True,
+        None,
+        Decimal("5"),
+        Decimal("5.0"),
+        date(2026, 1, 15),
+        float("nan"),
+        ["a", "izmir"],
+        [["a"], "5"],
+    ]
 )
 DATA = st.fixed_dictionaries(
     {},
@@ -80,28 +94,32 @@ class Comings(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.matcher = Matcher()
-        self.rules: dict[str, Rule] = {}
+        self.filed: dict[str, Rule] = {}
 
-    @rule(ident=st.sampled_from("12345678"), condition=CONDITIONS, types=st.lists(st.sampled_from(TYPES), min_size=1, max_size=2))
+    @rule(
+        ident=st.sampled_from("12345678"),
+        condition=CONDITIONS,
+        types=st.lists(st.sampled_from(TYPES), min_size=1, max_size=2),
+    )
     def put(self, ident: str, condition: Any, types: list[str]) -> None:
-        self.rules[ident] = make_rule(ident, condition, {"event": types})
-        self.matcher.add(self.rules[ident])
+        self.filed[ident] = make_rule(ident, condition, {"event": types})
+        self.matcher.add(self.filed[ident])
 
-    @precondition(lambda self: self.rules)
+    @precondition(lambda self: self.filed)
     @rule(ident=st.sampled_from("12345678"))
     def take_away(self, ident: str) -> None:
-        self.rules.pop(ident, None)
+        self.filed.pop(ident, None)
         self.matcher.remove(ident)
 
     @rule(kind=st.sampled_from([*TYPES, "rule.called"]), data=DATA)
     def match(self, kind: str, data: dict[str, Any]) -> None:
         seen = {**data, "now": NOW, "facts": {}, "event": {"type": kind}}
-        assert [found.name for found in self.matcher.match(kind, seen)] == plainly(self.rules, kind, seen)
+        assert [found.name for found in self.matcher.match(kind, seen)] == plainly(self.filed, kind, seen)
 
     @invariant()
     def holds_what_was_put(self) -> None:
-        assert {rule.id for rule in self.matcher} == set(self.rules)
-        assert len(self.matcher) == len(self.rules)
+        assert {rule.id for rule in self.matcher} == set(self.filed)
+        assert len(self.matcher) == len(self.filed)
 
 
 Comings.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None, derandomize=True)
@@ -158,7 +176,10 @@ def test_newer_version_replaces_the_older() -> None:
 # condition, what it is filed under
 INDEXED: list[tuple[Any, tuple[str, ...] | None]] = [
     ({"field": "a", "is": "equal", "value": "x"}, ("a",)),
-    ({"all": [{"field": "a", "is": "any_of", "value": ["x", "y"]}, {"field": "b", "is": "equal", "value": "z"}]}, ("b",)),
+    (
+        {"all": [{"field": "a", "is": "any_of", "value": ["x", "y"]}, {"field": "b", "is": "equal", "value": "z"}]},
+        ("b",),
+    ),
     ({"all": [{"all": [{"field": "a", "is": "equal", "value": "x"}]}]}, ("a",)),
     ({"any": [{"field": "a", "is": "equal", "value": "x"}]}, None),  # the other part may hold
     ({"none": [{"field": "a", "is": "equal", "value": "x"}]}, None),
@@ -222,4 +243,3 @@ def test_cost_grows_with_candidates_not_rules() -> None:
         object.__setattr__(matcher.get(str(number)), "condition", Counting(made.condition, made.name))
     assert [found.name for found in matcher.match("order.paid", {"now": NOW, "city": "CITY 77"})] == ["r77"]
     assert asked == ["r77"]
-

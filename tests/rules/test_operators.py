@@ -345,11 +345,15 @@ SCALARS = (
     | st.datetimes().map(datetime.isoformat)
     | st.datetimes(timezones=st.timezones(no_cache=True)).map(datetime.isoformat)
     | st.dates().map(date.isoformat)
-    | st.sampled_from([MISSING, HUGE, "9e999999", "-9e999999", "1e-999999", "sNaN", "\ud800", "İ", "12:30", "7 days", "5%"])
+    | st.sampled_from(
+        [MISSING, HUGE, "9e999999", "-9e999999", "1e-999999", "sNaN", "\ud800", "İ", "12:30", "7 days", "5%"]
+    )
 )
 MONEY = st.fixed_dictionaries({"amount": SCALARS, "currency": SCALARS})
 VALUES = st.recursive(
-    SCALARS | MONEY, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=8
+    SCALARS | MONEY,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
 )
 SENSE = {
     "none": st.none(),

@@ -111,19 +111,39 @@ BAD_RULES = [
     (steps("{wait: {event: a, timeout: 1 day, if: {is: yes}}}"), "then[0].wait.if", "needs either a field or a fact"),
     (steps("{choose: []}"), "then[0].choose", "too few entries"),
     (steps("{choose: [{then: []}]}"), "then[0].choose[0].if", "is required"),
-    (steps(f"{{choose: [{{if: {{field: a, is: like}}, then: [{DO}]}}]}}"), "then[0].choose[0].if.is", "no operator 'like'"),
-    (steps("{choose: [{if: {field: a, is: yes}, then: [{wait: x9}]}]}"), "then[0].choose[0].then[0].wait.for", "is not a length"),
-    (steps("{split: [{percent: 60, then: []}, {percent: 41, then: []}]}"), "then[0].split", "add up to 101 %, which is more"),
+    (
+        steps(f"{{choose: [{{if: {{field: a, is: like}}, then: [{DO}]}}]}}"),
+        "then[0].choose[0].if.is",
+        "no operator 'like'",
+    ),
+    (
+        steps("{choose: [{if: {field: a, is: yes}, then: [{wait: x9}]}]}"),
+        "then[0].choose[0].then[0].wait.for",
+        "is not a length",
+    ),
+    (
+        steps("{split: [{percent: 60, then: []}, {percent: 41, then: []}]}"),
+        "then[0].split",
+        "add up to 101 %, which is more",
+    ),
     (steps("{split: [{percent: 101, then: []}, {percent: 0, then: []}]}"), "then[0].split[0].percent", "at most 100"),
     (steps("{split: [{percent: 50, then: []}]}"), "then[0].split", "too few entries"),
-    (steps("{by: colour, split: [{percent: 5, then: []}, {percent: 5, then: []}]}"), "then[0].by", "must be one of customer, key"),
+    (
+        steps("{by: colour, split: [{percent: 5, then: []}, {percent: 5, then: []}]}"),
+        "then[0].by",
+        "must be one of customer, key",
+    ),
     (steps(f"{{each: a..b, then: [{DO}]}}"), "then[0].each", "is not a field"),
     (steps("{each: a, then: []}"), "then[0].then", "too few entries"),
     (steps(f"{{each: a, most: 0, then: [{DO}]}}"), "then[0].most", "at least 1"),
     (steps(f"{{each: a, as: now, then: [{DO}]}}"), "then[0].as", "is a name of the engine's own"),
     (steps(f"{{each: a, then: [{{each: b, then: [{DO}]}}]}}"), "then[0].then[0].as", "is the item of the loop around"),
     (more("if: {field: a, is: equal}"), "if.value", "is missing: the operator equal needs a same"),
-    (more("if: {all: [{field: a, is: yes}, {field: b, is: at_least, value: many}]}"), "if.all[1].value", "needs a number"),
+    (
+        more("if: {all: [{field: a, is: yes}, {field: b, is: at_least, value: many}]}"),
+        "if.all[1].value",
+        "needs a number",
+    ),
     (more("limits: {per_customer: often}"), "limits.per_customer", "expected form"),
     (more("limits: {per_customer: once in a while}"), "limits.per_customer", "is not a length of time"),
     (more("limits: {per_key: once in 0 days}"), "limits.per_key", "longer than nothing"),
@@ -234,11 +254,32 @@ def test_cap_is_read_from_words(text: Any, cap: Cap | None) -> None:
 
 def test_whole_rule_of_the_manual_compiles() -> None:
     rule = compile_rule(read_yaml(MANUAL))
-    assert [type(step) for step in rule.program] == [Sleep, Do, Await, Branch, Do, Jump, Stop, Jump, Split, Jump, RunRule, Jump, Each, Do, Jump]
+    assert [type(step) for step in rule.program] == [
+        Sleep,
+        Do,
+        Await,
+        Branch,
+        Do,
+        Jump,
+        Stop,
+        Jump,
+        Split,
+        Jump,
+        RunRule,
+        Jump,
+        Each,
+        Do,
+        Jump,
+    ]
     assert rule.trigger.types == ("order.completed",)
     assert rule.limits.per_customer == Cap(1, Duration(days=365))
     assert rule.limits.ask_above == Cap(500, Duration(days=1))
-    assert (rule.mode.run, rule.mode.key, rule.failure.then, rule.owner) == ("queued", "order.id", "continue", "elif@shop.example")
+    assert (rule.mode.run, rule.mode.key, rule.failure.then, rule.owner) == (
+        "queued",
+        "order.id",
+        "continue",
+        "elif@shop.example",
+    )
     assert [wait.event_type for wait in rule.waits] == ["offer.opened"]
 
 
@@ -281,7 +322,9 @@ def test_documents_of_one_file_keep_their_comments() -> None:
     assert split_documents(join_documents(texts)) == texts
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\t:#-'\"\x85\u2028\ufeff"), max_size=12)
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\t:#-'\"\x85\u2028\ufeff"), max_size=12
+)
 KEYS = st.text(st.characters(categories=["L", "N", "P", "Z"]), max_size=6)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,

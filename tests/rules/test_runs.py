@@ -42,6 +42,13 @@ ENDS = [
     ("if: {fact: stage.level, is: at_least, value: 3}\n", {"order": {"id": "nobody"}}, "unknown"),
     ("if: {fact: stage.level, is: at_least, value: 3}\n", {}, "unknown"),  # asked about nobody
     ("if: {fact: stage.level, is: at_least, value: 3, if_unknown: true}\n", {}, "acted"),
+    ("if: {fact: stage.level, is: known}\n", {"order": {"id": "high"}}, "acted"),
+    ("if: {fact: stage.level, is: known}\n", {"order": {"id": "nobody"}}, "stopped"),
+    ("if: {fact: stage.level, is: not_known}\n", {"order": {"id": "nobody"}}, "acted"),
+    ("if: {none: [{fact: stage.level, is: yes, if_unknown: true}]}\n", {"order": {"id": "high"}}, "stopped"),
+    ("if: {none: [{fact: stage.level, is: above, value: 7, if_unknown: true}]}\n", {"order": {"id": "high"}}, "acted"),
+    ("if: {fact: stage.level, is: known, with: {x: [1]}}\n", {"order": {"id": "high"}}, "failed"),
+    ("if: {fact: stage.level, is: known, with: {x: '{{ order }}'}}\n", {"order": {"id": "high"}}, "failed"),
     ("if: {any: [{fact: stage.level, is: yes}, {field: a, is: yes}]}\n", {"a": True}, "acted"),
 ]
 
@@ -230,7 +237,10 @@ def test_retry_leaves_other_failed_effects_alone(stage: Stage, clean_script: Scr
     assert stage.states() == ["failed", "failed"]
     stage.do(lambda tx: retry_run(tx, run_id, **by(stage)))
     stage.drain()
-    assert [(row.action, row.state) for row in stage.effects()] == [("stage.call", "failed"), ("stage.call_keyed", "done")]
+    assert [(row.action, row.state) for row in stage.effects()] == [
+        ("stage.call", "failed"),
+        ("stage.call_keyed", "done"),
+    ]
 
 
 def test_retry_from_start_is_a_new_run(stage: Stage, clean_script: Script) -> None:

@@ -15,6 +15,7 @@ from core.errors import RuleError
 from core.events import Event
 from rules.rule import compile_rule, read_yaml
 from rules.run import Done, Run, walk
+from rules.steps import Jump
 
 HEAD = "rule: r\nwhen: {event: stage.happened}\nthen:\n"
 
@@ -67,11 +68,14 @@ def test_choose_without_else_goes_on(stage: Stage) -> None:
     assert [(line["path"], line["verdict"]) for line in told] == [("then[0][0]", None)]
 
 
-SPLIT = HEAD + f"""
+SPLIT = (
+    HEAD
+    + f"""
   - split:
       - {{percent: 20, then: [{say("a")}]}}
       - {{percent: 30.5, then: [{say("b")}]}}
 """
+)
 
 
 def arms(stage: Stage) -> dict[str, int | None]:
@@ -81,7 +85,15 @@ def arms(stage: Stage) -> dict[str, int | None]:
 def test_split_shares_hold_over_ten_thousand_subjects() -> None:
     rule = compile_rule(read_yaml(SPLIT), id="0190-a", version=1)
     event = Event(
-        id="e", source="t", external_id="e", type="stage.happened", time=START, received_at=START, key=None, customer=None, data={}
+        id="e",
+        source="t",
+        external_id="e",
+        type="stage.happened",
+        time=START,
+        received_at=START,
+        key=None,
+        customer=None,
+        data={},
     )
     taken: Counter[int] = Counter()
     for number in range(10_000):
@@ -97,7 +109,7 @@ def test_split_shares_hold_over_ten_thousand_subjects() -> None:
 class Recorder:
     """A port for walks that only split: actions are done at once."""
 
-    zone, shop = ZoneInfo("UTC"), {}  # noqa: RUF012 - read only
+    zone, shop = ZoneInfo("UTC"), {}
 
     def now(self) -> Any:
         return START
@@ -151,18 +163,21 @@ def test_split_by_key_or_without_customer_takes_the_key(stage: Stage) -> None:
     assert len({run["trace"][0]["arm"] for run in stage.runs()}) == 1
 
 
-EACH = HEAD + f"""
+EACH = (
+    HEAD
+    + f"""
   - each: order.items
     as: line
     most: 3
     then:
-      - {say('{{ line.sku }}')}
+      - {say("{{ line.sku }}")}
       - each: line.parts
         as: part
-        then: [{say('{{ line.sku }}-{{ part }}')}]
-      - {say('end {{ line.sku }}')}
-  - {say('after {{ line.sku }}')}
+        then: [{say("{{ line.sku }}-{{ part }}")}]
+      - {say("end {{ line.sku }}")}
+  - {say("after {{ line.sku }}")}
 """
+)
 
 
 def test_each_walks_lists_in_lists(stage: Stage) -> None:
@@ -193,13 +208,16 @@ def test_each_over_no_list_does_nothing(stage: Stage, items: Any) -> None:
 
 
 def test_each_waits_inside_and_goes_on_after_restart(make_stage: Callable[..., Stage], clean_script: Script) -> None:
-    text = HEAD + f"""
+    text = (
+        HEAD
+        + f"""
   - each: order.items
     then:
-      - {say('{{ item }}')}
+      - {say("{{ item }}")}
       - wait: 1 hour
-      - {say('later {{ item }}')}
+      - {say("later {{ item }}")}
 """
+    )
     stage = make_stage()
     stage.rule(text)
     stage.play(data={"order": {"items": ["a", "b"]}})
@@ -256,7 +274,10 @@ def test_steps_see_results_of_steps_before(stage: Stage) -> None:
 
 
 def test_lone_template_keeps_its_type(stage: Stage) -> None:
-    stage.rule(HEAD + '  - do: stage.call\n    with: {n: "{{ order.n }}", l: "{{ order.l }}", t: "n={{ order.n }}", none: "{{ order.x }}"}\n')
+    stage.rule(
+        HEAD
+        + '  - do: stage.call\n    with: {n: "{{ order.n }}", l: "{{ order.l }}", t: "n={{ order.n }}", none: "{{ order.x }}"}\n'
+    )
     stage.play(data={"order": {"n": 5, "l": [1, {"a": 2}]}})
     assert stage.said == [{"n": 5, "l": [1, {"a": 2}], "t": "n=5", "none": None}]
 
@@ -329,7 +350,7 @@ def test_each_and_run_fan_out_once_an_item(stage: Stage) -> None:
 def test_steps_flatten_into_jumps_that_stay_inside() -> None:
     program = compile_rule(read_yaml(CHOOSE)).program
     targets = [target for step in program for _, target in getattr(step, "arms", ())]
-    targets += [step.target for step in program if hasattr(step, "target")]
+    targets += [step.target for step in program if isinstance(step, Jump)]
     assert all(0 <= target <= len(program) for target in targets)
     with pytest.raises(RuleError):
         compile_rule(read_yaml(CHOOSE.replace("then: []", "then: [x]")))

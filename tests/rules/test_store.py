@@ -159,7 +159,7 @@ def test_archived_rule_is_off_and_comes_back_when_published(stage: Stage) -> Non
 
 def test_past_states_can_be_asked(stage: Stage) -> None:
     steps = [("publish", None), ("on", "on"), ("off", "off"), ("watching", "watching")]
-    for word, state in steps:
+    for _word, state in steps:
         if state is None:
             stage.engine.publish(TEXT, actor="ann")
         else:
@@ -168,7 +168,10 @@ def test_past_states_can_be_asked(stage: Stage) -> None:
     stage.engine.publish(TEXT + "# 2\n", actor="ann")
     with stage.read() as conn:
         rule_id = store.get_rule(conn, "greet").id
-        asked = [store.live_at(conn, rule_id, START + timedelta(minutes=minutes)) for minutes in (-1, 0, 59, 60, 125, 200, 240)]
+        asked = [
+            store.live_at(conn, rule_id, START + timedelta(minutes=minutes))
+            for minutes in (-1, 0, 59, 60, 125, 200, 240)
+        ]
     assert asked == [("off", None), ("off", 1), ("off", 1), ("on", 1), ("off", 1), ("watching", 1), ("watching", 2)]
 
 

@@ -54,7 +54,9 @@ SLEEPS = [
     ("{until: {field: order.day, offset: 1 day before, at: '10:00'}}", "Europe/Istanbul", "2026-03-08T07:00"),
     ("{until: {field: order.clock}}", "UTC", "2026-03-02T17:15"),
 ]
-ORDER = {"order": {"due": "2026-03-10T12:00:00Z", "day": "2026-03-09", "clock": "17:15", "odd": "25:00", "text": "soon"}}
+ORDER = {
+    "order": {"due": "2026-03-10T12:00:00Z", "day": "2026-03-09", "clock": "17:15", "odd": "25:00", "text": "soon"}
+}
 
 
 @pytest.mark.parametrize(("wait", "zone", "end"), SLEEPS)
@@ -81,7 +83,9 @@ NO_MOMENTS = ["order.gone", "order.odd", "order.text", "order", "event.key"]
 def test_unknown_moment_ends_as_cannot_check(stage: Stage, field: str) -> None:
     stage.rule(waiting(f"{{until: {{field: {field}}}}}"))
     stage.play(data=ORDER)
-    assert [(run["outcome"], run["reason"]) for run in stage.runs()] == [("unknown", "the date to wait for is not known")]
+    assert [(run["outcome"], run["reason"]) for run in stage.runs()] == [
+        ("unknown", "the date to wait for is not known")
+    ]
 
 
 # moments at the ends of the calendar, as other systems write "never"
@@ -231,7 +235,9 @@ def test_other_keys_and_types_do_not_wake(stage: Stage) -> None:
 
 
 def test_one_event_ends_only_one_wait_of_a_run(stage: Stage) -> None:
-    stage.rule(waiting("{event: answer.came, timeout: 2 days}", "  - wait: {event: answer.came, timeout: 2 days}\n" + SAY))
+    stage.rule(
+        waiting("{event: answer.came, timeout: 2 days}", "  - wait: {event: answer.came, timeout: 2 days}\n" + SAY)
+    )
     stage.play(key="k")
     stage.later(hours=1)
     stage.play("answer.came", key="k")
@@ -320,7 +326,9 @@ STEPS = st.lists(st.tuples(st.sampled_from(["start", "answer", "walk"]), st.inte
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
-def test_result_does_not_depend_on_when_the_worker_looks(make_stage: Callable[..., Stage], steps: list[tuple[str, int]]) -> None:
+def test_result_does_not_depend_on_when_the_worker_looks(
+    make_stage: Callable[..., Stage], steps: list[tuple[str, int]]
+) -> None:
     """Twenty hours of starts and answers: a lazy worker and an eager one must say the same words."""
     rule = waiting("{event: answer.came, timeout: 20 hours}", LISTEN.split("\n", 4)[4])
     said = []

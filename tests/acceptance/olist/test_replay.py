@@ -50,8 +50,8 @@ def test_replay_counts_what_the_rows_say(tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_killed_replay_ends_with_the_same_counts(tmp_path: Path) -> None:
     wanted = expected(data("olist"))
-    process = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    _kill_in_the_middle(process, tmp_path)
+    with subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        _kill_in_the_middle(process, tmp_path)
 
     report = replayed(tmp_path, "--resume")
 

@@ -302,6 +302,8 @@ def test_html_of_a_rule_escapes_what_customers_wrote(shop: MailShop, office: Pos
     rule = RULE.replace('text: "Thank', 'html: "<p>Thank you, {{ customer.name }}!</p>", text: "Thank')
     shop.pay(rule, customer={**CUSTOMER, "name": "<script>1</script>"})
     (mail,) = office.mail
-    html = mail.get_body(("html",)).get_content()
+    part = mail.get_body(("html",))
+    assert part is not None
+    html = part.get_content()
     assert "<script>" not in html
     assert "&lt;script&gt;1&lt;/script&gt;" in html
