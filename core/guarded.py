@@ -46,7 +46,7 @@ class Guard:
             except VitrinError as exc:
                 box.append((False, exc))
             except BaseException as exc:  # noqa: BLE001 - on this thread even KeyboardInterrupt is the plugin's own
-                box.append((False, PluginError(plugin, f"raised {type(exc).__name__}: {exc}"[:500])))
+                box.append((False, PluginError(plugin, _told(exc))))
             finally:
                 done.set()
                 with self._lock:
@@ -75,7 +75,15 @@ def translated(plugin: str, work: Callable[[], T]) -> T:
         # The disk or the database, not the plugin: the whole piece of work is undone and comes again.
         if exc.connection_invalidated or any(mark in str(exc.orig).lower() for mark in _STORAGE):
             raise storage_error(exc) from exc
-        raise PluginError(plugin, f"raised OperationalError: {exc}"[:500]) from exc
+        raise PluginError(plugin, _told(exc)) from exc
     except BaseException as exc:
         log.warning("a plugin raised", plugin=plugin, error=type(exc).__name__, exc_info=exc)
-        raise PluginError(plugin, f"raised {type(exc).__name__}: {exc}"[:500]) from exc
+        raise PluginError(plugin, _told(exc)) from exc
+
+
+def _told(exc: BaseException) -> str:
+    """Say what was raised; an error of a plugin may fail even at that."""
+    try:
+        return f"raised {type(exc).__name__}: {exc}"[:500]
+    except Exception:  # noqa: BLE001 - its own __str__ raised
+        return f"raised {type(exc).__name__}"

@@ -245,7 +245,7 @@ class Engine:
     def _rescope(self) -> None:
         """Rules are compiled against the operators and facts of the plugins that are on."""
         added = {row.name: Operator.from_plugin(row.name, row.types, row.test) for row in self.host.operators.values()}
-        scope = Scope(operators={**OPERATORS, **added}, facts=frozenset(self.host.facts))
+        scope = Scope(operators={**added, **OPERATORS}, facts=frozenset(self.host.facts))
         with self.db.read() as conn:
             self.book.rescope(conn, scope)
 

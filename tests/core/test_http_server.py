@@ -106,11 +106,11 @@ def test_environment_proxy_is_ignored(
 def test_packed_body_is_unpacked(session: Session, httpserver: HTTPServer, coding: str) -> None:
     raw = zlib.compressobj(wbits=-15)
     bodies = {
-        "gzip": gzip.compress(b"hello"),
+        "gzip": gzip.compress(b"hello", mtime=0),
         "deflate": zlib.compress(b"hello"),
         "raw": raw.compress(b"hello") + raw.flush(),
-        "gzip, gzip": gzip.compress(gzip.compress(b"hello")),
-        "members": gzip.compress(b"hel") + gzip.compress(b"lo") + b"\0\0",
+        "gzip, gzip": gzip.compress(gzip.compress(b"hello"), mtime=0),
+        "members": gzip.compress(b"hel", mtime=0) + gzip.compress(b"lo", mtime=0) + b"\0\0",
     }
     name = {"raw": "deflate", "members": "gzip"}.get(coding, coding)
     httpserver.expect_request("/").respond_with_data(bodies[coding], headers={"Content-Encoding": name})
@@ -118,7 +118,7 @@ def test_packed_body_is_unpacked(session: Session, httpserver: HTTPServer, codin
 
 
 def test_packed_bomb_stops_at_the_limit(session: Session, httpserver: HTTPServer) -> None:
-    bomb = gzip.compress(gzip.compress(bytes(300_000_000), 1), 9)
+    bomb = gzip.compress(gzip.compress(bytes(300_000_000), 1, mtime=0), 9)
     httpserver.expect_request("/").respond_with_data(bomb, headers={"Content-Encoding": "gzip, gzip"})
     with pytest.raises(RejectedError, match="more than 10485760 bytes"):
         session.get(httpserver.url_for("/"))
@@ -203,7 +203,7 @@ def test_server_that_does_not_read_ends_at_the_deadline(client: HttpClient) -> N
         b"",  # hangs up without a word
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",  # cuts the body
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",  # cuts a chunk
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"hello")[:-6],  # cuts the packing
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"hello", mtime=0)[:-6],  # cuts the packing
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot gzip",  # lies about the packing
         b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nx",  # packs as nobody asked
         b"SSH-2.0-OpenSSH\r\n",  # is no web server
