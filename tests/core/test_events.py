@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from homes import NOON
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
@@ -17,7 +18,6 @@ from core.events import Catalogue, Event, EventType, find_event, insert_events, 
 from core.ids import new_id
 from core.schemas import compile_schema
 from core.tables import events
-from homes import NOON
 
 
 @pytest.fixture
@@ -47,7 +47,15 @@ def test_event_reads_back_as_it_was_written(db: Database) -> None:
     event = make(
         key="A-1",
         customer="c",
-        data={"city": "İzmir", "n": 2**63 - 1, "f": 0.1, "none": None, "deep": [{"x": [True]}], "emoji": "🛒", "nul": "a\0b"},
+        data={
+            "city": "İzmir",
+            "n": 2**63 - 1,
+            "f": 0.1,
+            "none": None,
+            "deep": [{"x": [True]}],
+            "emoji": "🛒",
+            "nul": "a\0b",
+        },
         time=datetime(2026, 1, 15, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=3))),
         depth=3,
         cause="run",
@@ -118,7 +126,7 @@ def test_text_at_a_path_is_read_or_none(path: str, text: str | None) -> None:
 
 def kind(name: str, plugin: str = "p", **schema: Any) -> EventType:
     whole = {"type": "object", **schema}
-    titles = dict.fromkeys(("en", "tr", "ru"), name)
+    titles = {"en": name, "tr": name, "ru": name}
     return EventType(name=name, title=titles, schema=whole, sample={}, plugin=plugin, checker=compile_schema(whole))
 
 
@@ -146,10 +154,17 @@ def test_two_plugins_cannot_claim_one_name() -> None:
 
 def test_data_is_checked_with_the_place_named() -> None:
     catalogue = Catalogue()
-    catalogue.add([kind("a.x", required=["id"], properties={"id": {"type": "string"}}), replace(kind("b.x"), checker=None)])
+    catalogue.add(
+        [kind("a.x", required=["id"], properties={"id": {"type": "string"}}), replace(kind("b.x"), checker=None)]
+    )
     assert catalogue.check("a.x", {"id": "5"}).name == "a.x"
     assert catalogue.check("b.x", {"anything": [1]}).name == "b.x"
-    for data, words in (({}, "data.id: is required"), ({"id": 5}, "data.id: must be text"), ([], "data: must be an object"), (None, "data: must")):
+    for data, words in (
+        ({}, "data.id: is required"),
+        ({"id": 5}, "data.id: must be text"),
+        ([], "data: must be an object"),
+        (None, "data: must"),
+    ):
         with pytest.raises(InvalidInput, match=words):
             catalogue.check("a.x", data)
     with pytest.raises(NotFound):

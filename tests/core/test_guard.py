@@ -59,12 +59,21 @@ def test_error_without_words_becomes_a_plugin_error() -> None:
         translated("p", lambda: raise_(Vicious()))
 
 
-OURS = [InvalidInput("a", "b"), RejectedError("p", "no"), TemporaryError("p", "later", 5), StorageError("full"), PluginError("q", "x")]
+OURS = [
+    InvalidInput("a", "b"),
+    RejectedError("p", "no"),
+    TemporaryError("p", "later", 5),
+    StorageError("full"),
+    PluginError("q", "x"),
+]
 
 
 @pytest.mark.parametrize("error", OURS, ids=lambda value: type(value).__name__)
 def test_errors_of_our_tree_pass_unchanged(error: BaseException) -> None:
-    for call in (lambda: Guard().call("p", lambda: raise_(error), limit_s=5), lambda: translated("p", lambda: raise_(error))):
+    for call in (
+        lambda: Guard().call("p", lambda: raise_(error), limit_s=5),
+        lambda: translated("p", lambda: raise_(error)),
+    ):
         with pytest.raises(type(error)) as raised:
             call()
         assert raised.value is error

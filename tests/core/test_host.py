@@ -10,6 +10,7 @@ from typing import Any
 
 import pluggy
 import pytest
+from homes import NOON
 from sqlalchemy import select
 
 from core.audit import verify
@@ -20,7 +21,6 @@ from core.guarded import HungError
 from core.host import Builtin, Host
 from core.tables import audit, plugins
 from core.writer import Writer
-from homes import NOON
 
 hookimpl = pluggy.HookimplMarker("vitrin")
 
@@ -123,7 +123,14 @@ def test_switch_brings_and_takes_everything_at_run_time(house: House) -> None:
     poller = {"name": "poll_news", "title": title("P"), "schedule": "every 5 minutes", "run": lambda _c, _s: None}
     hook = {"path": "in", "verify": lambda _c, _r: None, "run": lambda _c, _r: {}}
     house.add(
-        "one", on=False, actions=[action()], events=[happened()], facts=[fact], operators=[operator], pollers=[poller], webhooks=[hook]
+        "one",
+        on=False,
+        actions=[action()],
+        events=[happened()],
+        facts=[fact],
+        operators=[operator],
+        pollers=[poller],
+        webhooks=[hook],
     )
     host = house.host()
     seen: list[bool] = []
@@ -154,7 +161,10 @@ def test_switch_is_remembered_over_a_restart(house: House) -> None:
     with house.db.read() as conn:
         told = conn.execute(select(audit.c.actor, audit.c.action, audit.c.object)).all()
         assert verify(conn) is None
-    assert [tuple(row) for row in told] == [("ann", "plugin.disabled", "plugin:one"), ("bob", "plugin.enabled", "plugin:two")]
+    assert [tuple(row) for row in told] == [
+        ("ann", "plugin.disabled", "plugin:one"),
+        ("bob", "plugin.enabled", "plugin:two"),
+    ]
 
 
 def test_plugin_that_is_off_is_never_imported(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,8 +211,14 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"events": [happened(sample=5)]}, "vitrin_events[0].sample"),
     ({"events": [happened(sample={}, schema={"type": "object", "required": ["a"]})]}, "vitrin_events[0].sample.a"),
     ({"events": [happened("nodot")]}, "vitrin_events[0].name"),
-    ({"facts": [{"name": "one.x", "title": title("F"), "schema": {}, "subject": "a"}]}, "vitrin_facts[0].load must be a function"),
-    ({"pollers": [{"name": "poll_x", "title": title("P"), "schedule": "often", "run": print}]}, "vitrin_pollers[0].schedule"),
+    (
+        {"facts": [{"name": "one.x", "title": title("F"), "schema": {}, "subject": "a"}]},
+        "vitrin_facts[0].load must be a function",
+    ),
+    (
+        {"pollers": [{"name": "poll_x", "title": title("P"), "schedule": "often", "run": print}]},
+        "vitrin_pollers[0].schedule",
+    ),
     ({"webhooks": [{"path": "../in", "verify": print, "run": print}]}, "vitrin_webhooks[0].path"),
 ]
 
@@ -263,7 +279,9 @@ def test_refusals_of_the_other_side_are_no_errors_of_the_plugin(house: House) ->
     host = house.host(on=("one",))
     for error in [TemporaryError("one", "busy"), InvalidInput("a", "b")] * 10:
         with pytest.raises(type(error)):
-            host.watched("one", lambda error=error: host.guard.call("one", lambda: (_ for _ in ()).throw(error), limit_s=5))
+            host.watched(
+                "one", lambda error=error: host.guard.call("one", lambda: (_ for _ in ()).throw(error), limit_s=5)
+            )
     assert on(host) == ["one"]
 
 
@@ -303,7 +321,11 @@ def test_needed_plugins_must_be_on_first(house: House) -> None:
 
 # what two plugins may not both bring
 CLASHES: list[tuple[Mapping[str, Any], Mapping[str, Any], str]] = [
-    ({"actions": [action("a.b")]}, {"actions": [action("a.b")]}, "brings the action a.b, which another plugin brings already"),
+    (
+        {"actions": [action("a.b")]},
+        {"actions": [action("a.b")]},
+        "brings the action a.b, which another plugin brings already",
+    ),
     ({"events": [happened("a.b")]}, {"events": [happened("a.b")]}, "a.b: is already an event of the plugin one"),
     (
         {"operators": [{"name": "odd", "title": title("O"), "test": lambda _a, _b: True}]},
@@ -318,7 +340,11 @@ def test_second_plugin_with_a_taken_name_is_put_aside(
     house: House, first: Mapping[str, Any], second: Mapping[str, Any], words: str
 ) -> None:
     house.add("one", **first)
-    house.add("two", events=[*second.get("events", ()), happened("two.own")], **{k: v for k, v in second.items() if k != "events"})
+    house.add(
+        "two",
+        events=[*second.get("events", ()), happened("two.own")],
+        **{k: v for k, v in second.items() if k != "events"},
+    )
     host = house.host()
     assert on(host) == ["one"]
     assert words in (host.get("two").quarantine or "")
@@ -353,7 +379,12 @@ STRANGERS = ["", "nobody", "../one", "one.py", "os", "__init__", "One", "one\0"]
 def test_name_is_looked_up_and_never_imported(house: House, name: str) -> None:
     house.add("one")
     host = house.host()
-    for act in (host.get, host.get_on, lambda name: host.enable(name, actor="ann"), lambda name: host.disable(name, actor="ann")):
+    for act in (
+        host.get,
+        host.get_on,
+        lambda name: host.enable(name, actor="ann"),
+        lambda name: host.disable(name, actor="ann"),
+    ):
         with pytest.raises(NotFound, match="no plugin"):
             act(name)
 

@@ -203,7 +203,8 @@ def test_server_that_does_not_read_ends_at_the_deadline(client: HttpClient) -> N
         b"",  # hangs up without a word
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",  # cuts the body
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",  # cuts a chunk
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"hello", mtime=0)[:-6],  # cuts the packing
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
+        + gzip.compress(b"hello", mtime=0)[:-6],  # cuts the packing
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot gzip",  # lies about the packing
         b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\nx",  # packs as nobody asked
         b"SSH-2.0-OpenSSH\r\n",  # is no web server

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def blank_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home whose tables are made: copying it is much quicker than making it."""
     home = tmp_path_factory.mktemp("blank")
     with pytest.MonkeyPatch.context() as patch:
-        # The migrations do not change while tests run: their scripts are read once.
+        # Neither migrations nor installed packages change while tests run: both are read once.
+        patch.setattr("core.host.entry_points", cache(entry_points))
         patch.setattr(Branch, "script", cache(Branch.script))
         Stage(home).close()
         yield home

@@ -64,7 +64,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(CONDITIONS), st.sampled_from(STEPS), st.sampled_from(LIMITS), EVENTS)
 def test_simulated_outcome_is_the_real_one(
     make_stage: Callable[..., Stage], clean_script: Script, condition: str, steps: str, limits: str, events: list[Any]

@@ -324,7 +324,7 @@ def test_absence_acts_only_when_nothing_came(stage: Stage) -> None:
 STEPS = st.lists(st.tuples(st.sampled_from(["start", "answer", "walk"]), st.integers(0, 30)), max_size=12)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_result_does_not_depend_on_when_the_worker_looks(
     make_stage: Callable[..., Stage], steps: list[tuple[str, int]]
