@@ -2,16 +2,12 @@
 
 import shutil
 from collections.abc import Callable, Iterator, MutableMapping
-from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stage import Script, Stage, script
 from structlog.testing import capture_logs
-
-from core.schema_version import Branch
 
 
 @pytest.fixture(autouse=True)
@@ -22,15 +18,11 @@ def clean_script() -> Script:
 
 
 @pytest.fixture(scope="session")
-def blank_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def blank_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose tables are made: copying it is much quicker than making it."""
     home = tmp_path_factory.mktemp("blank")
-    with pytest.MonkeyPatch.context() as patch:
-        # Neither migrations nor installed packages change while tests run: both are read once.
-        patch.setattr("core.host.entry_points", cache(entry_points))
-        patch.setattr(Branch, "script", cache(Branch.script))
-        Stage(home).close()
-        yield home
+    Stage(home).close()
+    return home
 
 
 @pytest.fixture(autouse=True)

@@ -60,6 +60,17 @@ STORIES: list[tuple[str, dict[str, Any], str, tuple[str, str, str]]] = [
         ),
     ),
     (
+        # The first one is unknown, but the second one decides.
+        "if: {all: [{field: a, is: yes}, {field: b, is: above, value: 5}]}\n" + SAY,
+        {"b": 3},
+        "stopped",
+        (
+            "It did not act because of this condition: b: above 5; it was 3.",
+            "Şu koşul nedeniyle çalışmadı: b: şundan fazla: 5; değeri 3 idi.",
+            "Не сработала из-за условия: b: больше 5; было 3.",
+        ),
+    ),
+    (
         "if: {none: [{field: b, is: any_of, value: [x, y]}]}\n" + SAY,
         {"b": "Y"},
         "stopped",

@@ -149,6 +149,20 @@ def test_result_shows_funnel_effects_and_previews(stage: Stage) -> None:
     assert [row["condition"]["verdict"] for row in result["results"]] == [False, True, False, None]
 
 
+def test_split_sends_everybody_down_the_same_arm(stage: Stage) -> None:
+    text = (
+        HEAD.format(name="r")
+        + f"then: [{{split: [{{percent: 50, then: [{SAY}]}}, {{percent: 50, then: [{{stop: true}}]}}]}}]\n"
+    )
+    stage.rule(text)
+    for number in range(30):
+        stage.take(customer=f"c{number}")
+    stage.drain()
+    real = {run["event"]: run["outcome"] for run in stage.runs()}
+    assert set(real.values()) == {"acted", "stopped"}
+    assert {row["event"]: row["outcome"] for row in simulate(stage.engine, text)["results"]} == real
+
+
 def test_action_without_preview_says_so(stage: Stage) -> None:
     stage.play()
     result = simulate(stage.engine, HEAD.format(name="r") + f"then: [{SAY}]\n")

@@ -21,7 +21,7 @@ from rules.triggers import _days_before, start_by_hand
 SAY = "then: [{do: stage.say, with: {text: '{{ %s }}'}}]\n"
 
 
-def tick(stage: Stage, *, step_m: int = 30, **by: float) -> None:
+def tick(stage: Stage, *, step_m: int = 60, **by: float) -> None:
     """Let time pass in steps, sweeping the schedules on the way."""
     end = stage.clock.now() + timedelta(**by)
     while stage.clock.now() < end:
@@ -163,7 +163,7 @@ def test_date_trigger_waits_for_its_hour_in_the_shop(make_stage: Callable[..., S
     stage = make_stage(clock=clock, zone="Europe/Istanbul")
     customer(stage, "a@shop.example", birthday="1990-03-03")
     stage.rule("rule: r\nwhen: {date: customer.birthday, at: '11:30'}\n" + SAY % "customer.name")
-    tick(stage, hours=20)
+    tick(stage, hours=20, step_m=30)
     assert len(stage.said) == 1
     assert [row.received_at for row in stage.events() if row.type == "rule.date_reached"] == [
         datetime(2026, 3, 3, 8, 30, tzinfo=UTC)
