@@ -19,6 +19,7 @@ from commands.demo_words import Teller
 from commands.noun import Verb
 from commands.opening import quiet_logs
 from commands.output import plain_line, progress_bar
+from commands.way_in import make_way_in
 from core.clock import SystemClock, VirtualClock
 from core.effects import count_by_kind
 from core.errors import Conflict
@@ -227,6 +228,7 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 
 
 def _welcome(engine: Engine, address: str, token: str, past: str) -> list[str]:
+    way_in = make_way_in(engine, address) or f"{address}/sign-in"
     with engine.db.read() as conn:
         figures = read_figures(conn, engine.clock.now())
         orders = find_orders(conn, status="delivered", limit=1) or find_orders(conn, limit=1) or ["ORDER"]
@@ -236,6 +238,8 @@ def _welcome(engine: Engine, address: str, token: str, past: str) -> list[str]:
     return [
         f"Your demo shop is ready: {past}.",
         f"  past     {figures.events} events; runs: {runs}",
+        f"  open     {way_in}",
+        "           lets you in once; in your browser",
         f"  API      {api}",
         f"  token    {token}",
         "           made for this demo, shown only now",

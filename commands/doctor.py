@@ -17,14 +17,20 @@ from core.db import sqlite_path
 from core.errors import VitrinError
 from core.listing import list_events
 from core.people import People
+from core.policy.caps import list_caps, measure
 from core.policy.pause import find_pause
 from core.schema_version import current
 from rules.engine import Engine
+from rules.pulse import EVERY_S, Note, jobs_behind, read_notes
 from rules.runs import count_outcomes, overdue
 
 _LOW, _FULL = 1 << 30, 100 << 20
 _LATE = timedelta(minutes=1)
 _AHEAD = timedelta(minutes=2)
+#: What a process noted of itself counts for so long; a disk that needs longer for a commit is a slow one.
+_NOTED = timedelta(seconds=10 * EVERY_S)
+_SLOW_S = 0.25
+_LATE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,20 @@ def _paused(call: Call, engine: Engine) -> Finding:
     return Finding("pause", "warning", words, f"{PROGRAM} resume")
 
 
+def _caps(call: Call, engine: Engine) -> Finding:
+    now = engine.clock.now()
+    with engine.db.read() as conn:
+        found = [(cap, measure(conn, cap, now, engine.zone)) for cap in list_caps(conn)]
+    hit = [(cap, use) for cap, use in found if use.reached]
+    if not hit:
+        return ok("caps", f"{counted(len(found), 'cap')} over all rules, none of them reached" if found else "no caps")
+    words = "; ".join(
+        f"{cap.name} is reached ({cap.words}" + (f", by {use.reached} of them)" if cap.per == "customer" else ")")
+        for cap, use in hit
+    )
+    return Finding("caps", "warning", words, f"{PROGRAM} caps list")
+
+
 def _due(call: Call, engine: Engine) -> Finding:
     now = engine.clock.now()
     with engine.db.read() as conn:
@@ -142,6 +162,39 @@ def _due(call: Call, engine: Engine) -> Finding:
     count, oldest = sum(row["count"] for row in late), min(row["oldest"] for row in late)
     words = f"{counted(count, 'run')} due, the oldest since {cell(oldest)} UTC"
     return Finding("due", "warning", words, f"is the engine running? {PROGRAM} run")
+
+
+def _jobs(call: Call, engine: Engine) -> Finding:
+    with engine.db.read() as conn:
+        count, oldest_s = jobs_behind(conn, engine.clock.now())
+    if oldest_s <= _LATE.total_seconds():
+        return ok("jobs", f"{counted(count, 'job')} due now, none of them late")
+    words = f"{counted(count, 'job')} due, the oldest for {oldest_s:.0f} s"
+    return Finding("jobs", "warning", words, f"is the engine running? {PROGRAM} run")
+
+
+def _pulse(call: Call, engine: Engine) -> Finding:
+    with engine.db.read() as conn:
+        notes = read_notes(conn, engine.clock.now() - _NOTED)
+    if not notes:
+        return ok("pace", "no process has worked on runs in the last minutes")
+    words = "; ".join(_in_words(note) for note in notes)
+    slow = [note for note in notes if note.commit_s[1] > _SLOW_S]
+    if slow:
+        return Finding("pace", "warning", words, f"the disk of {slow[0].node} is slow: look what else writes to it")
+    if any(note.lag_s[1] > _LATE_S for note in notes):
+        return Finding("pace", "warning", words, f"more comes in than is done: see {PROGRAM} rules list and 'workers'")
+    return ok("pace", words)
+
+
+def _in_words(note: Note) -> str:
+    commits = f"commits of {note.group:g} pieces take {note.commit_s[0]:g} s, nearly all at most {note.commit_s[1]:g} s"
+    runs = (
+        f"batches of {note.batch:g} runs begin {note.lag_s[0]:g} s after they are due, nearly all {note.lag_s[1]:g} s"
+    )
+    dear = [f"{rule} {seconds / walks * 1000:.2g} ms a run" for rule, walks, seconds in note.rules[:3]]
+    calls = [f"{count} calls of {plugin} wait" for plugin, count in sorted(note.calls.items())]
+    return f"{note.node}: {', '.join([commits, runs, *calls, *(['dearest: ' + ', '.join(dear)] if dear else [])])}"
 
 
 def _dead(call: Call, engine: Engine) -> Finding:
@@ -183,5 +236,5 @@ def _rules(call: Call, engine: Engine) -> Finding:
     return Finding("rules", "error", words, f"{PROGRAM} rules show {min(broken)}")
 
 
-_BEFORE = (_clock, _paused, _due, _dead, _claimed)
+_BEFORE = (_clock, _paused, _caps, _due, _jobs, _pulse, _dead, _claimed)
 _OPEN = (_plugins, _rules)

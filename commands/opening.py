@@ -10,19 +10,20 @@ from core import logs
 from core.errors import Conflict, NotFound
 from core.schema_version import CORE, check, current, upgrade
 from core.writer import Tx
-from rules.engine import Engine
+from rules.engine import Engine, Parts
 
 _SQLITE = "sqlite:///"
 
 
 @contextmanager
-def open_records(call: Call, *, make: bool = False) -> Iterator[Engine]:
+def open_records(call: Call, *, make: bool = False, parts: Parts | None = None) -> Iterator[Engine]:
     """Open the database and nothing else: no plugin is imported. `make` makes or upgrades it where needed."""
     settings = call.settings
-    quiet_logs(call, "info" if make else "error")
+    # Whoever names the process means to stay.
+    quiet_logs(call, "info" if make or parts else "error")
     if not make:
         _need_file(call)
-    engine = Engine(settings, call.builtins)
+    engine = Engine(settings, call.builtins, parts)
     try:
         _make_ready(call, engine, make=make)
         yield engine
@@ -31,9 +32,9 @@ def open_records(call: Call, *, make: bool = False) -> Iterator[Engine]:
 
 
 @contextmanager
-def open_engine(call: Call, *, make: bool = False) -> Iterator[Engine]:
+def open_engine(call: Call, *, make: bool = False, parts: Parts | None = None) -> Iterator[Engine]:
     """Open the engine with its plugins and rules; nothing runs by itself."""
-    with open_records(call, make=make) as engine:
+    with open_records(call, make=make, parts=parts) as engine:
         engine.open()
         yield engine
 

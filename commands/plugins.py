@@ -113,6 +113,7 @@ def disable(call: Call, name: tuple[str, ...]) -> None:
         "plugins config mail",
         "plugins config mail --set mail.json --secret password=env:SMTP_PASSWORD",
         "plugins config mail --account orders --set - < orders.json",
+        "plugins config mail --unset imap_password",
     ),
 )
 @click.argument("name")
@@ -121,7 +122,7 @@ def disable(call: Call, name: tuple[str, ...]) -> None:
 @click.option(
     "--secret", "secrets", multiple=True, metavar="NAME=FROM", help="FROM is env:VARIABLE, file:PATH or - (stdin)."
 )
-@click.option("--unset", multiple=True, help="A setting to forget, so that its default holds.")
+@click.option("--unset", multiple=True, help="A setting to forget, so that its default holds; or a stored secret.")
 @click.option("--forget", is_flag=True, help="Forget the account and its secrets.")
 @pass_call
 def config(call: Call, name: str, account: str, **given: Any) -> int:
@@ -133,6 +134,7 @@ def config(call: Call, name: str, account: str, **given: Any) -> int:
             raise InvalidInput("name", f"the plugin {name} has no settings")
         if changes:
             fresh = _read_settings(schema, given["source"], given["secrets"])
+            fresh |= dict.fromkeys(secret_names(schema) & set(given["unset"]) - set(fresh))
             wanted = Account(plugin=name, name=account, settings=fresh)
             write(call, engine, lambda tx: _change(tx, engine, schema, wanted, given))
         told = _account(engine, schema, name, account)

@@ -13,13 +13,15 @@ from zoneinfo import ZoneInfo
 
 from commands.recording import Recording
 from core.clock import VirtualClock
+from core.db import Database
 from core.durations import Duration
 from core.effects import count_by_kind
-from core.errors import InvalidInput
+from core.errors import Conflict, InvalidInput
 from core.events import Event
 from core.host import Builtin
 from core.ids import new_id
 from core.marks import read_mark, write_mark
+from core.schema_version import current
 from core.settings import Settings
 from core.writer import Tx
 from rules.engine import Engine, Parts
@@ -55,7 +57,7 @@ def replay(order: Order, settings: Settings, builtins: Mapping[str, Builtin], pr
     home = _home(order, settings)
     if not order.resume:
         shutil.rmtree(home, ignore_errors=True)
-    own = replace(settings, home=home, database=f"sqlite:///{home}/replay.db", key_file=home / "secret.key")
+    own = replace(settings, home=home, database=_database(order, settings, home), key_file=home / "secret.key")
     engine = Engine(
         replace(own, zone=order.zone), builtins, Parts(clock=VirtualClock(datetime(2000, 1, 1, tzinfo=UTC)))
     )
@@ -71,6 +73,21 @@ def _home(order: Order, settings: Settings) -> Path:
     """The same input is replayed in the same folder, so that it can be resumed."""
     what = f"{order.folder.resolve()}\n{order.rules.resolve()}\n{order.products and order.products.resolve()}"
     return settings.home / "replays" / hashlib.sha256(what.encode()).hexdigest()[:12]
+
+
+def _database(order: Order, settings: Settings, home: Path) -> str:
+    """Return a file of its own, or the database that a flag names, once it is sure that no shop lives in it."""
+    if not settings.origin("database").startswith("flag"):
+        return f"sqlite:///{home}/replay.db"
+    db = Database(settings.database)
+    try:
+        with db.read() as conn:
+            is_free = current(conn) is None or (order.resume and read_mark(conn, _POSITION) is not None)
+    finally:
+        db.close()
+    if not is_free:
+        raise Conflict(f"the database {settings.shown('database')} is not empty: a replay needs one of its own")
+    return settings.database
 
 
 def _report(engine: Engine, seconds: float) -> dict[str, Any]:

@@ -29,7 +29,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 def replay(call: Call, **given: Any) -> None:
     """Run rules over a folder of recorded orders and count what they did.
 
-    FOLDER holds orders, items, payments, reviews, customers and products as CSV files, packed or not.
+    FOLDER holds orders, items, payments, reviews, customers and products as CSV files, packed or not. The runs are
+    kept in a database of their own in the home folder, or in the empty one that --database names.
     """
     quiet_logs(call, "error")
     find_zone(given["zone"])

@@ -14,9 +14,9 @@ from commands.replay import rule_files
 from commands.rule_names import choose
 from core.errors import InvalidInput, RuleError, UserError
 from core.writer import Tx
-from rules.check import ensure_ready
+from rules.check import ensure_heard, ensure_ready
 from rules.engine import Engine
-from rules.rule import compile_rule, read_yaml
+from rules.rule import read_yaml
 from rules.store import LIVE, find_rule, get_version, save_draft
 from rules.yaml_text import read_rule_text, split_documents
 
@@ -155,8 +155,8 @@ def publish_text(
         row = find_rule(conn, str(document.get("rule")))
         live = get_version(conn, row.id, row.version).text if row is not None and row.version is not None else None
     before = row.state if row else "off"
+    check_document(engine, document, state or before)
     if call.dry_run:
-        check_document(engine, document, state or before)
         name, number = str(document["rule"]), (row.version or 0) + (live != text) if row else 1
     else:
         rule = engine.publish(text, actor=ACTOR, note=note, state=state)
@@ -169,7 +169,8 @@ def check_document(engine: Engine, document: dict[str, Any], state: str) -> None
     """Raise RuleError for a document that could not be published in this state."""
     if state in LIVE:
         ensure_ready(engine, document)
-    compile_rule(document, scope=engine.book.scope)
+    else:
+        ensure_heard(engine, document)
 
 
 EXCHANGE = (export, import_)

@@ -1,4 +1,4 @@
-"""`rules`: listed, shown, compared and tried. Changing them is in `rule_changes`, files in `rule_files`."""
+"""`rules`: listed, shown, compared, tried. Changes: `rule_changes`; files: `rule_files`; starts: `rule_starts`."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,15 @@ from commands.opening import open_engine, open_records
 from commands.output import columns, counted, pairs
 from commands.rule_changes import CHANGES
 from commands.rule_files import EXCHANGE, FILE, read_rules
+from commands.rule_recipes import recipes
+from commands.rule_starts import STARTS
 from core.errors import InvalidInput, NotFound, RuleError
 from core.events import find_event
 from rules.check import check_rule
 from rules.rule import read_yaml
 from rules.simulate import simulate
 from rules.store import STATES, find_rule, get_rule, get_version, list_rules, list_versions
+from rules.words import say_value
 from rules.yaml_text import unified_diff
 
 _SHOWN = ("name", "state", "version", "draft", "changed_at", "title")
@@ -34,7 +37,7 @@ def rules() -> None:
     """List, test, publish and switch rules."""
 
 
-for verb in (*CHANGES, *EXCHANGE):
+for verb in (*CHANGES, *EXCHANGE, *STARTS, recipes):
     rules.add_command(verb)
 
 
@@ -211,4 +214,16 @@ def _funnel(told: dict[str, Any]) -> str:
 
 
 def _condition(told: dict[str, Any]) -> str:
-    return " ".join(str(value) for value in told.values())
+    words = (_value(value) for value in told.values() if value is not None)
+    return " ".join(words).replace("_", " ") if "group" in told else " ".join(words)
+
+
+def _value(value: Any) -> str:
+    """Return what a condition expects as people write it: 100 TRY, other fields by name, lists with commas."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_value, value))
+    if isinstance(value, dict) and not value.keys() & {"amount", "field"}:
+        return ", ".join(f"{name} {_value(part)}" for name, part in value.items())
+    return say_value(value)

@@ -11,11 +11,13 @@ import click
 from commands.call import FAILED, PROGRAM, Call, pass_call
 from commands.noun import Verb
 from commands.opening import open_engine
+from commands.way_in import make_way_in
 from core.errors import Conflict, StorageError
 from core.people import People
+from core.queues.carriers import make_carrier
 from core.schema_version import check
 from core.tokens import Tokens
-from rules.engine import Engine
+from rules.engine import Engine, Parts, node_name
 from web.app import create_app
 from web.server import Server, make_server
 
@@ -32,22 +34,33 @@ def run(call: Call) -> None:
     The database is made, or brought up to this program, at the start.
     """
     stop = threading.Event()
-    with open_engine(call, make=True) as engine:
-        server = _listen(call, engine)
-        _stop_on_signals(call, stop)
+    node = node_name(call.settings)
+    parts = Parts(node=node, carrier=make_carrier(call.settings, node))
+    with open_engine(call, make=True, parts=parts) as engine:
+        server = listen(call, engine)
+        stop_on_signals(call, stop)
         engine.start()
-        web = threading.Thread(target=_serve, args=(server, stop), name="vitrin-web", daemon=True)
-        web.start()
-        host, port = server.address
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        call.show({"listening": address, "pid": os.getpid()}, lambda: f"listening on {address}")
-        stop.wait()
-        server.stop()
-        web.join(call.settings.stop_s)
+        serve_until(call, engine, server, stop)
     call.say("stopped")
 
 
-def _listen(call: Call, engine: Engine) -> Server:
+def serve_until(call: Call, engine: Engine, server: Server, stop: threading.Event) -> None:
+    """Serve until told to stop."""
+    web = threading.Thread(target=_serve, args=(server, stop), name="vitrin-web", daemon=True)
+    web.start()
+    host, port = server.address
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    call.show({"listening": address, "pid": os.getpid()}, lambda: f"listening on {address}")
+    way_in = make_way_in(engine, address)
+    if way_in and not call.json:
+        call.say(f"nobody has a password here yet; this link lets the admin in once: {way_in}")
+    stop.wait()
+    server.stop()
+    web.join(call.settings.stop_s)
+
+
+def listen(call: Call, engine: Engine) -> Server:
+    """Return a server that listens already; raise Conflict where the address is taken."""
     tokens = Tokens(engine.db, engine.writer, engine.clock)
     people = People(engine.db, engine.writer, engine.clock, on_change=tokens.forget)
     try:
@@ -81,7 +94,7 @@ def _serve(server: Server, stop: threading.Event) -> None:
         stop.set()
 
 
-def _stop_on_signals(call: Call, stop: threading.Event) -> None:
+def stop_on_signals(call: Call, stop: threading.Event) -> None:
     """End in order on the first signal, and at once on the second or when the time for it is over."""
 
     def on_signal(number: int, _frame: FrameType | None) -> None:

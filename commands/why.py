@@ -17,7 +17,7 @@ _SHOWN = ("at", "kind", "action", "state", "object", "run", "reason")
 
 @click.command(cls=Verb, examples=("why --rule late-apology --order 1042", "why --rule late-apology --event ID --json"))
 @click.option("--rule", required=True, help="The rule's name.")
-@click.option("--order", help="The order (or whatever the event's key is) that it is about.")
+@click.option("--order", help="Number of the order, or phone or e-mail of the customer, or the event's key.")
 @click.option("--event", help="The event's id.")
 @pass_call
 def why(call: Call, rule: str, order: str | None, event: str | None) -> None:

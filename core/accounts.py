@@ -35,6 +35,11 @@ def secret_names(schema: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name, part in properties.items() if part.get("writeOnly"))
 
 
+def cleared_secrets(schema: Mapping[str, Any], settings: Mapping[str, Any]) -> frozenset[str]:
+    """Return the secrets that these settings take away: those that are null."""
+    return frozenset(name for name in secret_names(schema) if name in settings and settings[name] is None)
+
+
 def scope_of(plugin: str, name: str) -> str:
     return f"plugin:{plugin}:{name}"
 
@@ -60,10 +65,11 @@ def full_settings(conn: Connection, secrets: Secrets, schema: Mapping[str, Any],
 
 
 def merged_settings(conn: Connection, secrets: Secrets, schema: Mapping[str, Any], account: Account) -> dict[str, Any]:
-    """Return given settings completed with the stored secrets that were left out, and checked."""
-    stored = full_settings(conn, secrets, schema, account)
+    """Return given settings completed with the stored secrets that were left out, and checked; null clears one."""
+    stored, cleared = full_settings(conn, secrets, schema, account), cleared_secrets(schema, account.settings)
     kept = {key: value for key, value in stored.items() if key in secret_names(schema)}
-    merged = with_defaults(dict(schema), {**kept, **account.settings})
+    whole = {key: value for key, value in {**kept, **account.settings}.items() if key not in cleared}
+    merged = with_defaults(dict(schema), whole)
     compile_schema(dict(schema)).check(merged, path="settings")
     return merged
 
@@ -77,14 +83,18 @@ def save_account(
     actor: str,
     now: datetime,
 ) -> None:
-    """Keep an account; secrets that are not given stay as they were, and go to the encrypted store."""
+    """Keep an account; secrets go to the encrypted store. One that is not given stays as it was, null clears it."""
     if not account.name or len(account.name) > 60:
         raise InvalidInput("account", "needs a name of 1 to 60 characters")
-    hidden = secret_names(schema)
+    hidden, cleared = secret_names(schema), cleared_secrets(schema, account.settings)
     merged_settings(tx.conn, secrets, schema, account)
     plain = {key: value for key, value in account.settings.items() if key not in hidden}
-    for key in hidden & set(account.settings):
-        secrets.put(tx, scope_of(account.plugin, account.name), key, str(account.settings[key]))
+    scope = scope_of(account.plugin, account.name)
+    for key in cleared:
+        secrets.delete(tx, scope, key)
+    given = hidden & set(account.settings) - cleared
+    for key in given:
+        secrets.put(tx, scope, key, str(account.settings[key]))
     write_mark(tx.conn, PLUGINS_STAMP, new_id(), now)
     before = find_account(tx.conn, account.plugin, account.name)
     values = {"settings": plain, "changed_at": now}
@@ -101,7 +111,7 @@ def save_account(
             action="account.saved",
             object=f"plugin:{account.plugin}",
             before=None if before is None else dict(before.settings),
-            after={**plain, **dict.fromkeys(hidden & set(account.settings), "(secret)")},
+            after={**plain, **dict.fromkeys(given, "(secret)"), **dict.fromkeys(cleared, "(cleared)")},
         ),
         now,
     )

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from core.lead import insert_new
 from core.tables import answers
 from core.writer import Tx
 
@@ -33,9 +33,7 @@ def keep_answer(tx: Tx, token: str, key: str, answer: Answer, now: datetime) -> 
     stale = (answers.c.token == token) & (answers.c.key == key) & (answers.c.at <= now - KEPT)
     tx.conn.execute(delete(answers).where(stale))
     values = {"request_hash": answer.request_hash, "status": answer.status, "body": answer.body, "at": now}
-    dialect = sqlite if tx.conn.dialect.name == "sqlite" else postgresql
-    row = dialect.insert(answers).values(token=token, key=key, **values).on_conflict_do_nothing()
-    return tx.conn.execute(row).rowcount == 1
+    return insert_new(tx.conn, answers, token=token, key=key, **values)
 
 
 def forget_answers(tx: Tx, now: datetime) -> int:

@@ -119,7 +119,8 @@ def _take(db: Database, copy: Path, progress: Progress) -> dict:
         backup_sqlite.settle(copy)
         return facts
     with db.read() as conn:
-        conn.execution_options(isolation_level="REPEATABLE READ")
+        # This transaction only holds the picture open for pg_dump, however long that takes.
+        conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         snapshot = conn.scalar(text("SELECT pg_export_snapshot()"))
         facts = _facts(conn)
         backup_postgres.dump(db.url, str(snapshot), copy)

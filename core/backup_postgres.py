@@ -14,9 +14,10 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
 
 from core.crash import crash_point
-from core.errors import InvalidInput, StorageError
+from core.errors import Conflict, InvalidInput, StorageError
 
 _ENTRIES = frozenset(
     {
@@ -40,6 +41,8 @@ _ALLOWED = re.compile(
 )
 _SKIPPED = re.compile(rb"(--|SET |SELECT pg_catalog\.set_config\(|\\(un)?restrict |\r?\n)")
 _CHUNK = 1 << 20
+#: What the server says when a table stays in use until lock_timeout.
+_LOCKED = "55P03"
 
 
 def dump(url: URL, snapshot: str, target: Path) -> None:
@@ -57,7 +60,12 @@ def load(conn: Connection, source: Path, folder: Path) -> None:
     conn.execute(text("SET LOCAL lock_timeout = '10s'"))
     quote = conn.dialect.identifier_preparer.quote_identifier
     for name in inspect(conn).get_table_names(schema="public"):
-        conn.execute(text(f"DROP TABLE public.{quote(name)} CASCADE"))
+        try:
+            conn.execute(text(f"DROP TABLE public.{quote(name)} CASCADE"))
+        except OperationalError as exc:
+            if getattr(exc.orig, "sqlstate", None) == _LOCKED:
+                raise Conflict("the database is in use: stop the engine, then restore again") from exc
+            raise
     driver: Any = conn.connection.driver_connection
     with script.open("rb") as lines, driver.cursor() as cursor:
         for statement in _statements(lines):

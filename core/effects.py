@@ -1,17 +1,25 @@
 """The effect ledger: one append-only row for every side effect, by whichever plugin."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, text, update
 
 from core.ids import new_id
 from core.tables import effects
 
 #: States in which an effect counts against caps: it happened, is happening, or may have happened.
 COUNTED = ("done", "started", "unclear", "watched")
+#: The same without what rules that only watch have recorded.
+REAL = ("done", "started", "unclear")
+
+#: Names the locks under which several processes count, and how many there are: together they must fit the server's
+#: table of locks.
+_LOCK, _SLOTS = 0x766974, 1024
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock, :slot)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +68,17 @@ class Ledger:
             self._conn.execute(insert(effects), self._new)
             self._new = []
 
+    def reserve(self, counted: str) -> bool:
+        """Keep other processes from counting the same until this transaction ends; False while one of them does.
+
+        It never waits, so two transactions that count several things cannot wait for each other. SQLite has one
+        writer anyway.
+        """
+        if self._conn.dialect.name != "postgresql":
+            return True
+        slot = zlib.crc32(counted.encode("utf-8", "replace")) % _SLOTS
+        return self._conn.execute(_TRY_LOCK, {"lock": _LOCK, "slot": slot}).scalar_one()
+
     def count(self, since: datetime, *, states: Sequence[str] = COUNTED, **where: str | bool | None) -> int:
         """Count effects since a moment (not included) that match the given columns."""
         self.flush()
@@ -68,10 +87,12 @@ class Ledger:
             query = query.where(effects.c[name] == value)
         return self._conn.execute(query).scalar_one()
 
-    def oldest_of_newest(self, count: int, since: datetime, **where: str | bool | None) -> datetime | None:
+    def oldest_of_newest(
+        self, count: int, since: datetime, *, states: Sequence[str] = COUNTED, **where: str | bool | None
+    ) -> datetime | None:
         """Return when the count-th newest effect since a moment happened: when the next one fits under a cap."""
         self.flush()
-        query = select(effects.c.at).where(effects.c.at > since, effects.c.state.in_(COUNTED))
+        query = select(effects.c.at).where(effects.c.at > since, effects.c.state.in_(states))
         for name, value in where.items():
             query = query.where(effects.c[name] == value)
         return self._conn.execute(query.order_by(effects.c.at.desc()).offset(count - 1).limit(1)).scalar_one_or_none()

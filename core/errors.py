@@ -6,11 +6,13 @@ VitrinError
 │   ├── NotFound         (404)
 │   ├── NotAllowed       (403)
 │   ├── Conflict         somebody else changed it, or it exists already (409)
+│   │   └── Overtaken    another process did so at this very moment: the same work may succeed when it is done again
 │   └── Busy             a queue is full; try again after some seconds (429)
 ├── StorageError         the database refused: full, locked, unreachable, newer than this program
 ├── PluginError          a plugin broke its contract
 ├── RemoteError          an outside system
 │   ├── TemporaryError   will be tried again, after `after_s` seconds where the other side said so
+│   │   └── UnclearError no answer came: it may have been done all the same
 │   ├── RejectedError    final: trying again would fail the same way
 │   └── SignInError      the connection needs a person to sign in again
 └── RuleError            a rule document is wrong, at `path`
@@ -62,6 +64,10 @@ class Conflict(UserError):
     code = "conflict"
 
 
+class Overtaken(Conflict):
+    """Another process wrote the same at this very moment; the same work may succeed when it is done again."""
+
+
 class Busy(UserError):
     """A bounded queue is full; ask again after `after_s` seconds."""
 
@@ -106,6 +112,10 @@ class TemporaryError(RemoteError):
     def __init__(self, plugin: str, message: str, after_s: float | None = None) -> None:
         super().__init__(plugin, message)
         self.after_s = after_s
+
+
+class UnclearError(TemporaryError):
+    """It left and no answer came, so it may have been done; another try may be a second one."""
 
 
 class RejectedError(RemoteError):

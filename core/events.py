@@ -115,7 +115,8 @@ def insert_events(conn: Connection, new: Sequence[Event]) -> set[str]:
     if not new:
         return set()
     insert = (sqlite if conn.dialect.name == "sqlite" else postgresql).insert(events).on_conflict_do_nothing()
-    done = conn.execute(insert, [_to_row(event) for event in new])
+    # psycopg forgets an INSERT's count when its cursor closes, unless asked to keep it.
+    done = conn.execute(insert, [_to_row(event) for event in new], execution_options={"preserve_rowcount": True})
     ids = {event.id for event in new}
     if done.rowcount == len(new):
         return ids

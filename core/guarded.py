@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, PendingRollbackError
 
-from core.db import storage_error
+from core.db import is_in_the_way, storage_error
 from core.errors import PluginError, VitrinError
+from core.key_locks import InTheWay
 
 log = structlog.get_logger("vitrin.host")
 T = TypeVar("T")
@@ -69,10 +70,14 @@ def translated(plugin: str, work: Callable[[], T]) -> T:
         return work()
     except VitrinError:
         raise
-    except (KeyboardInterrupt, GeneratorExit):
+    except (KeyboardInterrupt, GeneratorExit, InTheWay):
         raise
+    except PendingRollbackError as exc:
+        raise storage_error(exc) from exc
     except OperationalError as exc:
         # The disk or the database, not the plugin: the whole piece of work is undone and comes again.
+        if is_in_the_way(exc):
+            raise
         if exc.connection_invalidated or any(mark in str(exc.orig).lower() for mark in _STORAGE):
             raise storage_error(exc) from exc
         raise PluginError(plugin, _told(exc)) from exc

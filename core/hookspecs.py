@@ -45,7 +45,9 @@ class Hooks(Protocol):
     def vitrin_operators(self) -> list[dict[str, Any]]:
         """List operators for conditions: `name`, `title`, `types`, `test(value, wanted) -> bool`.
 
-        Whatever a test raises counts as "not known".
+        Tests are never asked at intake: the runner asks them, all pairs of a batch within the time of one call. Only
+        values of a kind in `types` reach them (number, money, text, choice, yes_no, date, list; `any` for all). Answer
+        True, False, or None for "not known"; raising, or any other answer, fails the run and counts against the plugin.
         """
 
     @hookspec

@@ -4,10 +4,12 @@ Code of built-in plugins runs inside the open transaction. Code of foreign ones 
 a time limit, what it writes is kept aside, and is applied when it has come back.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from types import NoneType
 from typing import Any, Protocol
 
@@ -22,9 +24,10 @@ from core.collect import Brought
 from core.context import Context, Emit, plain_result
 from core.db import Database
 from core.errors import Conflict, PluginError
-from core.guarded import translated
+from core.guarded import HungError, translated
 from core.host import Host
 from core.http import HttpClient
+from core.kept import Kept
 from core.plugin_store import PluginStore
 from core.secrets import Secrets
 from core.writer import Tx
@@ -48,7 +51,7 @@ class RefreshData(Protocol):
 
 
 class Invoker:
-    """The one place from which actions, facts, pollers, webhooks and checks of plugins are called."""
+    """The one place from which actions, facts, operators, pollers, webhooks and checks of plugins are called."""
 
     def __init__(
         self,
@@ -97,6 +100,26 @@ class Invoker:
             _check_storable(fact.plugin, value, f"the fact {fact.name}")
         return answer
 
+    # Operators
+
+    def compare(self, plugin: str, operator: str, pairs: Sequence[tuple[Any, Any]]) -> list[bool | None]:
+        """Ask a plugin's operator for all (value, wanted) pairs at once; None is "not known"."""
+        row = self.host.operators.get(operator)
+        if row is None or row.plugin != plugin:
+            why = self.host.get(plugin).quarantine or "a person switched it off"
+            raise PluginError(plugin, f"its operator {operator} cannot be asked, for the plugin is off: {why}")
+
+        def work() -> list[bool | None]:
+            # A copy: what it is asked about is the event that others read, too.
+            answers = [row.test(value, wanted) for value, wanted in copy.deepcopy(pairs)]
+            for answer in answers:
+                if not isinstance(answer, (bool, NoneType)):
+                    told = type(answer).__name__
+                    raise PluginError(plugin, f"the operator {operator} answered {told}, not True or False")
+            return answers
+
+        return self._run(plugin, work)
+
     # Actions
 
     def run_local(self, call: ActionCall, tx: Tx, emit: Emit) -> dict[str, Any]:
@@ -115,10 +138,7 @@ class Invoker:
         undo = _undo_of(action)
         with self._db.read() as conn:
             ctx = self._context(action.plugin, conn, now=self._clock.now(), out=True, idempotency_key=f"{key}/undo")
-        self.host.watched(
-            action.plugin,
-            lambda: self.host.guard.call(action.plugin, lambda: undo(ctx, result), limit_s=OUTSIDE_S),
-        )
+        self.limited(action.plugin, lambda: undo(ctx, result), limit_s=OUTSIDE_S)
 
     def _in(
         self, tx: Tx, plugin: str, work: Callable[[Context], Any], *, emit: Emit, call: ActionCall | None = None
@@ -129,15 +149,12 @@ class Invoker:
         shop = self._shop_of(tx, counted, now, f"vitrin/{plugin}")
         account = (call.account if call else None) or DEFAULT
         store = PluginStore(conn=tx.conn, plugin=plugin, account=account, now=now)
-        more: dict[str, Any] = {"now": now, "call": call}
+        ctx = self._context(plugin, tx.conn, now=now, call=call, shop=shop, store=store, emit=counted, conn=tx.conn)
         if self.host.is_trusted(plugin):
-            ctx = self._context(plugin, tx.conn, **more, shop=shop, store=store, emit=counted, conn=tx.conn)
-            return self._run(plugin, lambda: work(ctx))
-        later = Deferred()
-        aside = {"shop": later.stand_in(shop), "store": later.stand_in(store, reads=("get",))}
-        ctx = self._context(plugin, tx.conn, **more, **aside, emit=later.keep(counted))
-        answer = self._run(plugin, lambda: work(ctx))
-        later.apply(plugin)
+            return translated(plugin, lambda: work(ctx))
+        with Kept(plugin=plugin) as kept:
+            answer = self.limited(plugin, lambda: work(kept.stand_in(ctx)))
+        kept.apply(ctx)
         return answer
 
     def call_outside(self, call: ActionCall) -> dict[str, Any]:
@@ -145,11 +162,8 @@ class Invoker:
         plugin = call.action.plugin
         with self._db.read() as conn:
             ctx = self._context(plugin, conn, now=self._clock.now(), call=call, out=True)
-        work = lambda: call.action.run(ctx, call.params)  # noqa: E731 - one expression, used once
-        return self._answer(
-            call.action,
-            self.host.watched(plugin, lambda: self.host.guard.call(plugin, work, limit_s=OUTSIDE_S)),
-        )
+        answer = self.limited(plugin, lambda: call.action.run(ctx, call.params), limit_s=OUTSIDE_S)
+        return self._answer(call.action, answer)
 
     def preview(self, action: Action, params: dict[str, Any], call: ActionCall, conn: Connection) -> dict[str, Any]:
         """Say what an action would do, with no write and no call; `{"text": {"en": ...}}` or empty."""
@@ -189,10 +203,24 @@ class Invoker:
             out=out,
         )
 
+    def limited(
+        self, plugin: str, work: Callable[[], Any], *, limit_s: float | None = None, counted: bool = True
+    ) -> Any:
+        """Run a plugin's code on a thread with a time limit.
+
+        A hang quarantines the plugin; so do errors in a row, unless to raise is what the code is for (not `counted`).
+        """
+        guarded = partial(self.host.guard.call, plugin, work, limit_s=LOCAL_S if limit_s is None else limit_s)
+        if counted:
+            return self.host.watched(plugin, guarded)
+        try:
+            return guarded()
+        except HungError as exc:
+            self.host.set_aside(plugin, exc.message)
+            raise
+
     def _run(self, plugin: str, work: Callable[[], Any]) -> Any:
-        if self.host.is_trusted(plugin):
-            return translated(plugin, work)
-        return self.host.watched(plugin, lambda: self.host.guard.call(plugin, work, limit_s=LOCAL_S))
+        return translated(plugin, work) if self.host.is_trusted(plugin) else self.limited(plugin, work)
 
     def _answer(self, action: Action, answer: Any) -> dict[str, Any]:
         what = f"the action {action.name}"
@@ -294,39 +322,3 @@ class _Counted:
             raise PluginError(self.plugin, "emitted an event whose type is no text, or whose data is no dict")
         _check_storable(self.plugin, data, f"the event {type[:80]}")
         self.emit(type, data, **more)
-
-
-@dataclass(slots=True)
-class Deferred:
-    """Keeps what foreign code wants written until the code has come back."""
-
-    calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
-
-    def keep(self, function: Callable[..., Any]) -> Any:
-        def kept(*args: Any, **given: Any) -> None:
-            if len(self.calls) >= _MOST_EVENTS:
-                raise PluginError("", f"wanted more than {_MOST_EVENTS} writes in one call")
-            self.calls.append((function, args, given))
-
-        return kept
-
-    def stand_in(self, target: Any, reads: tuple[str, ...] = ()) -> Any:
-        """Return an object with the target's public methods: reads pass through, the others are kept."""
-        return _StandIn(self, target, reads)
-
-    def apply(self, plugin: str) -> None:
-        for function, args, given in self.calls:
-            translated(plugin, lambda function=function, args=args, given=given: function(*args, **given))
-
-
-class _StandIn:
-    """What foreign code sees instead of the shop and the store."""
-
-    def __init__(self, later: Deferred, target: Any, reads: tuple[str, ...]) -> None:
-        self._later, self._target, self._reads = later, target, reads
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        method = getattr(self._target, name)
-        return method if name in self._reads or name.startswith(("find_", "get_")) else self._later.keep(method)

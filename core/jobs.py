@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -95,11 +96,14 @@ class Job:
 class Jobs:
     """Keeps the jobs of one database; `node` names this process and must be its own."""
 
-    def __init__(self, db: Database, writer: Writer, clock: Clock, node: str = "local") -> None:
-        self.writer, self.clock = writer, clock
+    def __init__(
+        self, db: Database, writer: Writer, clock: Clock, node: str = "local", *, lease: timedelta = LEASE
+    ) -> None:
+        self.writer, self.clock, self.lease = writer, clock, lease
         self._db, self._node = db, node
         self._tasks: dict[str, Task] = {}
         self._hints: list[Callable[[], None]] = []
+        self._carriers: list[Callable[[str, str], None]] = []
         self._random = random.Random()
 
     def register(
@@ -120,6 +124,10 @@ class Jobs:
     def on_ready(self, call: Callable[[], None]) -> None:
         """Call this after a commit that made a job ready; it may be called from any thread."""
         self._hints.append(call)
+
+    def on_handed(self, call: Callable[[str, str], None]) -> None:
+        """Call this after the commit that handed a job over, with its class and id: other processes may be told."""
+        self._carriers.append(call)
 
     # Handing over
 
@@ -148,6 +156,8 @@ class Jobs:
         counts = {"attempts": 0, "fence": 0, "due_at": due_at or now, "created_at": now}
         insert_new(tx.conn, jobs, id=job_id, **values, **counts)
         self._hint_after(tx)
+        for carry in self._carriers:
+            tx.after_commit(partial(carry, klass, job_id))
         return job_id
 
     def has_open(self, conn: Connection, key: str) -> bool:
@@ -207,7 +217,7 @@ class Jobs:
         return select(jobs).where(due, or_(jobs.c.key.is_(None), ~held_up))
 
     def _take(self, tx: Tx, row: Row[Any], now: datetime) -> Claimed:
-        values = {"status": "running", "owner": self._node, "fence": row.fence + 1, "lease_until": now + LEASE}
+        values = {"status": "running", "owner": self._node, "fence": row.fence + 1, "lease_until": now + self.lease}
         tx.conn.execute(update(jobs).where(jobs.c.id == row.id).values(**values))
         return Claimed(
             id=row.id,
@@ -260,7 +270,7 @@ class Jobs:
         """Prolong leases; return the ids of the jobs that are no longer ours."""
 
         def prolong(tx: Tx) -> set[str]:
-            until = self.clock.now() + LEASE
+            until = self.clock.now() + self.lease
             return {job.id for job in held if not _change(tx, job, lease_until=until)}
 
         return self.writer.do(prolong)
@@ -280,7 +290,7 @@ class Jobs:
         check_plain(state, path="state")
         lost = document["lost"] if state == document["state"] else 0
         kept = {**document, "state": state, "done": done, "total": total, "lost": lost}
-        until = self.clock.now() + LEASE
+        until = self.clock.now() + self.lease
         tx.conn.execute(update(jobs).where(jobs.c.id == job.id).values(args=kept, lease_until=until))
 
     # Ends

@@ -2,9 +2,10 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from core.accounts import DEFAULT
 from core.context import Context
@@ -16,57 +17,83 @@ from core.jsontext import check_plain
 
 _MOST_WRITES = 1_000
 
+#: read(part of the ctx, method, arguments, named arguments) -> what is stored.
+Read = Callable[[str, str, tuple[Any, ...], dict[str, Any]], Any]
+
 
 @dataclass(slots=True, kw_only=True)
 class Kept:
-    """What a poller emitted and wants written, in its order, until it has come back."""
+    """What one call of a plugin's code emitted and wants written, in its order.
+
+    The code runs inside `with kept:`, on `stand_in(ctx)`. After that nothing more is taken from it, even if it left a
+    thread behind; `apply` then does what was kept, in a transaction. Code that raised or hung is never applied.
+    """
 
     plugin: str
-    catalogue: Catalogue
-    #: (shop, store or emit; method; arguments)
-    calls: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    #: Where it is given, an event that does not fit its type is refused as it is emitted.
+    catalogue: Catalogue | None = None
+    #: (shop, store or emit; method; arguments; named arguments)
+    _calls: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    _over: bool = False
 
-    def emit(self, type: str, data: dict[str, Any], **more: Any) -> None:
-        """Keep an event, once it proved to fit its type."""
-        try:
-            self.catalogue.check(type, data)
-            check_plain(data, path="data")
-        except (InvalidInput, NotFound) as exc:
-            raise PluginError(self.plugin, f"emitted a wrong {type}: {exc.message}") from exc
-        self._add("emit", "", (type, copy.deepcopy(data)), more)
+    def __enter__(self) -> Self:
+        return self
 
-    def keep(self, target: str, method: str, args: tuple[Any, ...], given: dict[str, Any]) -> None:
-        self._add(target, method, args, given)
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
+        self._over = True
 
-    def _add(self, *call: Any) -> None:
-        if len(self.calls) >= _MOST_WRITES:
-            raise PluginError(self.plugin, f"wanted more than {_MOST_WRITES} writes in one poll; use the cursor")
-        self.calls.append(call)
+    def stand_in(self, ctx: Context, read: Read | None = None) -> Context:
+        """Return `ctx` as foreign code gets it: no connection; it reads what is stored, and its writes come later.
+
+        Without a `read`, questions go to the shop and the store of `ctx` itself.
+        """
+        look = read or (lambda part, method, args, given: getattr(getattr(ctx, part), method)(*args, **given))
+        shop, store = (_StandIn(self, part, getattr(ctx, part), look) for part in ("shop", "store"))
+        return replace(ctx, conn=None, shop=shop, store=store, emit=self._emit)
 
     def apply(self, ctx: Context) -> None:
         """Do it all, in the transaction that `ctx` belongs to."""
-        for target, method, args, given in self.calls:
-            owner = getattr(ctx, target)
+        for part, method, args, given in self._calls:
+            owner = getattr(ctx, part)
+            write = getattr(owner, method) if method else owner
+            translated(self.plugin, lambda write=write, args=args, given=given: write(*args, **given))
 
-            def write(owner: Any = owner, method: str = method, args: Any = args, given: Any = given) -> None:
-                (getattr(owner, method) if method else owner)(*args, **given)
+    def _emit(self, type: str, data: dict[str, Any], **more: Any) -> None:
+        if self.catalogue is not None:
+            try:
+                self.catalogue.check(type, data)
+                check_plain(data, path="data")
+            except (InvalidInput, NotFound) as exc:
+                raise PluginError(self.plugin, f"emitted a wrong {type}: {exc.message}") from exc
+        self.check_open()
+        self.keep("emit", "", (type, data), more)
 
-            translated(self.plugin, write)
+    def keep(self, part: str, method: str, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+        """Keep a write, as its arguments are now."""
+        if len(self._calls) >= _MOST_WRITES:
+            raise PluginError(self.plugin, f"wanted more than {_MOST_WRITES} writes in one call")
+        self._calls.append((part, method, copy.deepcopy(args), copy.deepcopy(given)))
+
+    def check_open(self) -> None:
+        """Refuse what comes after the code's time: the transaction it saw may belong to somebody else by now."""
+        if self._over:
+            raise PluginError(self.plugin, "used its ctx after the call that it was made for")
 
 
-class StandIn:
-    """What a poller sees instead of the shop and the store: it reads what is stored, and its writes come later."""
+class _StandIn:
+    """What foreign code sees instead of the shop or the store: questions are answered, the rest is kept."""
 
-    def __init__(self, kept: Kept, target: str, read: Callable[..., Any]) -> None:
-        self._kept, self._target, self._read = kept, target, read
+    def __init__(self, kept: Kept, part: str, target: Any, read: Read) -> None:
+        self._kept, self._part, self._target, self._read = kept, part, target, read
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
+        if name.startswith("_") or not callable(getattr(self._target, name)):
             raise AttributeError(name)
-        reads = name == "get" or name.startswith(("find_", "get_"))
+        use = self._read if name == "get" or name.startswith(("find_", "get_")) else self._kept.keep
 
         def call(*args: Any, **given: Any) -> Any:
-            return (self._read if reads else self._kept.keep)(self._target, name, args, given)
+            self._kept.check_open()
+            return use(self._part, name, args, given)
 
         return call
 

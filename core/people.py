@@ -72,8 +72,7 @@ class People:
         address = normal_email(email)
         _one_of("role", role, ROLES)
         _one_of("language", language, LANGUAGES)
-        if len(name) > 200 or not name.isprintable():
-            raise InvalidInput("name", "must be a text in one line of at most 200 characters")
+        _check_name(name)
         if self.find_by_email(tx.conn, address):
             raise Conflict(f"{address} is a user already")
         now = self._clock.now()
@@ -88,6 +87,19 @@ class People:
         user = self.get(tx.conn, user_id)
         hashed = self._passwords.hash(password, email=user.email)
         self._change(tx, user, actor, "user.password_changed", {"password": hashed})
+
+    def set_profile(self, tx: Tx, user_id: str, *, name: str, language: str, actor: str) -> None:
+        """Change how a person is called and which language they read; their sessions go on."""
+        _one_of("language", language, LANGUAGES)
+        _check_name(name)
+        user = self.get(tx.conn, user_id)
+        values = {"name": name.strip() or user.email, "language": language}
+        tx.conn.execute(update(users).where(users.c.id == user.id).values(values))
+        before = {"name": user.name, "language": user.language}
+        entry = audit.Entry(
+            actor=actor, action="user.profile_changed", object=f"user:{user.id}", before=before, after=values
+        )
+        audit.record(tx, entry, self._clock.now())
 
     def set_role(self, tx: Tx, user_id: str, role: str, *, actor: str) -> None:
         """Give another role; ends the person's sessions."""
@@ -199,6 +211,11 @@ def normal_email(email: str) -> str:
 def _folded(email: str) -> str:
     text = unicodedata.normalize("NFKC", email.strip()).lower()
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _check_name(name: str) -> None:
+    if len(name) > 200 or not name.isprintable():
+        raise InvalidInput("name", "must be a text in one line of at most 200 characters")
 
 
 def _one_of(path: str, value: str, allowed: tuple[str, ...]) -> None:

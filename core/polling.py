@@ -6,7 +6,7 @@ emits and wants written is kept until it has come back, and is then written with
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ from core.invoke import Invoker
 from core.job_context import JobContext
 from core.jobs import Jobs
 from core.jsontext import check_plain
-from core.kept import Kept, News, StandIn
+from core.kept import Kept, News, Read
 from core.marks import read_mark, write_mark
 from core.schedule import Entry, Scheduler
 from core.tables import accounts, schedules
@@ -173,26 +173,22 @@ class Polling:
 
     def _run(self, poller: Poller, asked: Asked) -> tuple[Kept, Any]:
         """Ask the plugin, with a time limit; return what it wants written, and its new cursor."""
-        kept = Kept(plugin=asked.plugin, catalogue=self._host.catalogue)
         with self._db.read() as conn:
             known = read_mark(conn, asked.id) or {}
-            ctx = self._invoker.context_for(asked.plugin, Tx(conn), kept.emit, account=asked.account, out=True)
-        read = self._reader(asked)
-        ctx = replace(ctx, conn=None, shop=StandIn(kept, "shop", read), store=StandIn(kept, "store", read))
+            ctx = self._invoker.context_for(asked.plugin, Tx(conn), None, account=asked.account, out=True)
+        with Kept(plugin=asked.plugin, catalogue=self._host.catalogue) as kept:
+            aside = kept.stand_in(ctx, self._reader(asked))
+            work = lambda: _plain_cursor(asked.plugin, poller.run(aside, known.get("cursor")))  # noqa: E731 - used once
+            cursor = self._invoker.limited(asked.plugin, work, limit_s=LIMIT_S)
+        return kept, cursor
 
-        def work() -> Any:
-            return _plain_cursor(asked.plugin, poller.run(ctx, known.get("cursor")))
-
-        guard = self._host.guard
-        return kept, self._host.watched(asked.plugin, lambda: guard.call(asked.plugin, work, limit_s=LIMIT_S))
-
-    def _reader(self, asked: Asked) -> Callable[[str, str, tuple[Any, ...], dict[str, Any]], Any]:
+    def _reader(self, asked: Asked) -> Read:
         """Return what answers a poller's questions to the shop and its store, each from a fresh picture."""
 
-        def read(target: str, method: str, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
+        def read(part: str, method: str, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
             with self._db.read() as conn:
                 ctx = self._invoker.context_for(asked.plugin, Tx(conn), None, account=asked.account)
-                return getattr(getattr(ctx, target), method)(*args, **given)
+                return getattr(getattr(ctx, part), method)(*args, **given)
 
         return read
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from datetime import timedelta
 
-from core.errors import Busy, StorageError, TemporaryError, VitrinError
+from core.errors import Busy, Overtaken, StorageError, TemporaryError, VitrinError
 
 #: Seconds between tries of what may yet succeed; after the last one it is a dead letter.
 LADDER = (5, 30, 300, 1800, 7200, 18_000, 36_000, 36_000, 86_400)
@@ -20,7 +20,7 @@ def is_final(exc: BaseException) -> bool:
     """Tell whether the same work would fail the same way again; what is no error of our tree is a fault, and final."""
     if not isinstance(exc, VitrinError):
         return True
-    return not isinstance(exc, (TemporaryError, StorageError, Busy))
+    return not isinstance(exc, (TemporaryError, StorageError, Busy, Overtaken))
 
 
 def wished_s(exc: BaseException) -> float | None:

@@ -87,6 +87,11 @@ class Scheduler:
         """How often in a row each failing schedule has failed; for health pages."""
         return {name: times for name, (times, _) in self._failing.items()}
 
+    @property
+    def leads(self) -> bool:
+        """Whether this node led at its last sweep."""
+        return self._leads
+
     def put(self, tx: Tx, entry: Entry) -> datetime | None:
         """Add or change a schedule and return its next moment; an unchanged one keeps what it still has to catch up."""
         plan = parse_schedule(entry.spec, entry.zone, least=entry.least)
@@ -100,6 +105,26 @@ class Scheduler:
         if not insert_new(tx.conn, schedules, id=entry.id, enabled=True, **values):
             tx.conn.execute(update(schedules).where(schedules.c.id == entry.id).values(values))
         return next_at
+
+    def wake(self, tx: Tx, schedule_id: str, at: datetime, *, owner: str, name: str) -> None:
+        """Call the owner once, at this moment and at none planned before; a past one is due now.
+
+        What plans its own next moment (the earliest of many rows) is woken, where a schedule would have a rhythm.
+        """
+        at = self._untold(tx, schedule_id, at.astimezone(UTC))
+        given = {"owner": owner, "name": name, "spec": {"at": at.isoformat()}, "zone": "UTC", "next_at": at}
+        values = {**given, "missed": str(Missed.LAST)}
+        if not insert_new(tx.conn, schedules, id=schedule_id, enabled=True, **values):
+            tx.conn.execute(update(schedules).where(schedules.c.id == schedule_id).values(values))
+
+    def _untold(self, tx: Tx, schedule_id: str, at: datetime) -> datetime:
+        """Return the moment, or the first after it that has not run yet: a moment runs once."""
+        later = select(ticks.c.planned_at).where(ticks.c.schedule_id == schedule_id, ticks.c.planned_at >= at)
+        for told in tx.conn.execute(later.order_by(ticks.c.planned_at)).scalars():
+            if told > at:
+                break
+            at += _INSTANT
+        return at
 
     def switch(self, tx: Tx, schedule_id: str, *, on: bool) -> None:
         """Stop or resume a schedule; what was planned while it was off is not caught up."""

@@ -190,11 +190,21 @@ def _check_manners(conn: Connection, branch: Branch, before: set[str]) -> None:
         raise PluginError(
             branch.name, f"its migrations may not make or remove {strange[0]}: its own are {branch.prefix}*"
         )
-    if conn.dialect.name != "sqlite":
-        return
-    code = text("SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1")
-    if name := conn.scalar(code):
+    if name := conn.scalar(_CODE[conn.dialect.name]):
         raise PluginError(branch.name, f"its migrations may not leave triggers or views ({name}): backups refuse them")
+
+
+#: The name of a trigger or view; PostgreSQL's extensions may bring their own.
+_CODE = {
+    "sqlite": text("SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1"),
+    "postgresql": text(
+        "SELECT t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+        " WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace"
+        " UNION ALL SELECT c.relname FROM pg_class c"
+        " WHERE c.relkind IN ('v', 'm') AND c.relnamespace = current_schema()::regnamespace"
+        " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') LIMIT 1"
+    ),
+}
 
 
 def _check_references(conn: Connection) -> None:

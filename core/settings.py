@@ -157,10 +157,36 @@ class Settings:
         str, _Row(REGION, "", "Country of telephone numbers that are written without their country's number.")
     ]
     workers: Annotated[int, _Row(number(1, 256), 4, "Threads that advance runs in one process.")]
+    queue: Annotated[
+        str,
+        _Row(
+            choice("local", "celery"),
+            "local",
+            "How processes that share the database learn what is ready. local: each looks by itself, every second."
+            " celery: a broker tells them at once; for many machines.",
+        ),
+    ]
+    broker: Annotated[
+        str,
+        _Row(
+            url("amqp", "amqps", "redis", "rediss"),
+            "amqp://127.0.0.1//",
+            "The broker of the queue celery: RabbitMQ (amqp://) or Redis (redis://). It holds no data of its own.",
+            secret=True,
+        ),
+    ]
     backlog: Annotated[
         int, _Row(number(100, 1_000_000), 10_000, "How many writes may wait; beyond it senders are told to retry.")
     ]
     depth_limit: Annotated[int, _Row(number(1, 100), 10, "Longest chain of rules that set each other off.")]
+    lease_s: Annotated[
+        int,
+        _Row(
+            number(5, 3600),
+            90,
+            "Seconds of silence after which others take over what a process had in hand; the same for all processes.",
+        ),
+    ]
     stop_s: Annotated[
         int, _Row(number(1, 600), 20, "Seconds that running work is given when the engine is told to stop.")
     ]

@@ -72,7 +72,24 @@ effects = Table(
     Index("ix_effects_rule_key", "rule", "key", "at"),
     Index("ix_effects_object", "object", "at"),
     Index("ix_effects_run", "run"),
-    Index("ix_effects_kind", "kind", "state", "at"),
+    Index("ix_effects_kind", "kind", "at", "state"),
+)
+
+#: Caps over all rules: at most so many effects of a kind, in the whole shop or for one customer.
+caps = Table(
+    "caps",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    #: shop, customer
+    Column("per", String(8), nullable=False),
+    Column("most", Integer, nullable=False),
+    #: A length of time as people write it: 1 day, 24 hours.
+    Column("period", Text, nullable=False),
+    #: What happens to the effect that is one too many: skip, later, hold.
+    Column("above", String(5), nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("changed_by", Text, nullable=False),
 )
 
 #: Work that is not a run: deliveries, pollers, imports. Claimed by lease and fencing number.
@@ -134,6 +151,14 @@ locks = Table(
     Column("owner", Text, nullable=False),
     Column("until", Moment, nullable=False),
     Column("fence", Integer, nullable=False),
+)
+
+#: Token buckets that hold over all processes: when each is (or will be) full again.
+limits = Table(
+    "limits",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("full_at", Moment, nullable=False),
 )
 
 #: Small named facts of the installation: pause, restored-and-muted, rule stamp, replay position.
@@ -207,6 +232,26 @@ users = Table(
     #: Raised when password, role or activity changes: ends every older session.
     Column("generation", Integer, nullable=False),
     Column("created_at", Moment, nullable=False),
+)
+
+#: Who is signed in with which browser; the cookie holds a secret of which only the hash stands here.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("user", ID, nullable=False),
+    #: The user's generation at sign-in: a session of an older one is over.
+    Column("generation", Integer, nullable=False),
+    #: What forms of this session must send back.
+    Column("form_key", Text, nullable=False),
+    #: What the browser called itself.
+    Column("agent", Text, nullable=False),
+    #: Words to show on the next page, once.
+    Column("notes", Json, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Index("ix_sessions_user", "user"),
+    Index("ix_sessions_seen_at", "seen_at"),
 )
 
 tokens = Table(

@@ -58,6 +58,15 @@ def next_open(moment: datetime, window: Window, zone: ZoneInfo) -> datetime:
     raise InvalidInput("between", "this window never opens; check its days")
 
 
+def next_stretch(moment: datetime, length: timedelta, window: Window, zone: ZoneInfo) -> datetime:
+    """Return the first moment, `moment` or later, from which the window stays open for so long."""
+    for opens, closes in _openings(moment, window, zone):
+        start = max(moment, opens)
+        if start + length <= closes:
+            return start.astimezone(UTC)
+    raise InvalidInput("between", "the window is never open for so long")
+
+
 def _openings(moment: datetime, window: Window, zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
     # From two days back: yesterday's window may reach over midnight, and a clock change may push it on.
     day = moment.astimezone(zone).date() - timedelta(days=2)

@@ -6,16 +6,18 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from core.errors import InvalidInput, RuleError
 from core.events import EventType
+from core.tables import events
 from core.text import fold
 from rules.conditions import Condition, Group, Row
-from rules.operators import read_number
 from rules.rule import OWN_EVENTS, Rule, compile_rule
 from rules.steps import Await, Branch, Do, Each, RunRule, Sleep, templates_in
 from rules.store import find_rule
+from rules.values import read_number
+from rules.yaml_text import read_rule_text
 
 if TYPE_CHECKING:
     from rules.engine import Engine
@@ -33,16 +35,33 @@ class Finding:
     message: str
 
 
-def check_rule(engine: "Engine", document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what is wrong or odd with a rule document, errors first; an empty list is a clean bill."""
+def check_rule(engine: "Engine", document: Mapping[str, Any], *, draft: bool = False) -> list[dict[str, Any]]:
+    """Return what is wrong or odd with a rule document, errors first; an empty list is a clean bill.
+
+    A `draft` may listen to events that nothing brings yet; a rule that is published may not.
+    """
     try:
         rule = compile_rule(document, scope=engine.book.scope)
     except RuleError as exc:
         return [asdict(Finding("error", exc.path, exc.reason))]
     with engine.db.read() as conn:
-        found = [*_triggers(engine, rule), *_actions(engine, rule), *_steps(rule), *_called(conn, rule)]
-        found += [*_fields(engine, rule), *_conditions(engine, rule), *_loops(engine, rule), *_writers(engine, rule)]
+        found = [*_triggers(engine, conn, rule, draft=draft), *_actions(engine, rule), *_steps(rule)]
+        found += [
+            *_called(conn, rule),
+            *_fields(engine, rule),
+            *_conditions(engine, rule),
+            *_loops(engine, rule),
+            *_writers(engine, rule),
+        ]
     return [asdict(finding) for finding in sorted(found, key=lambda finding: finding.severity)]
+
+
+def check_text(engine: "Engine", text: str, *, draft: bool = True) -> list[dict[str, Any]]:
+    """Return what is wrong or odd with a rule's text, where it cannot even be read too."""
+    try:
+        return check_rule(engine, read_rule_text(text), draft=draft)
+    except RuleError as exc:
+        return [asdict(Finding("error", exc.path, exc.reason))]
 
 
 def ensure_ready(engine: "Engine", document: Mapping[str, Any]) -> None:
@@ -52,20 +71,38 @@ def ensure_ready(engine: "Engine", document: Mapping[str, Any]) -> None:
             raise RuleError(finding["path"], finding["message"])
 
 
+def ensure_heard(engine: "Engine", document: Mapping[str, Any]) -> None:
+    """Raise RuleError where a rule listens to what nothing brings; it may go live later, and would never start."""
+    rule = compile_rule(document, scope=engine.book.scope)
+    with engine.db.read() as conn:
+        for finding in _triggers(engine, conn, rule, draft=False):
+            if finding.severity == "error":
+                raise RuleError(finding.path, finding.message)
+
+
 def _near(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _triggers(engine: "Engine", rule: Rule) -> Iterator[Finding]:
-    if rule.trigger.kind in OWN_EVENTS:
-        return
+def _triggers(engine: "Engine", conn: Connection, rule: Rule, *, draft: bool) -> Iterator[Finding]:
     known = [kind.name for kind in engine.host.catalogue]
-    waited = [(step.path, step.event_type) for step in rule.waits]
-    for path, name in [*(("when", name) for name in rule.trigger.types), *waited]:
-        if name not in known:
-            message = f"no plugin that is on brings the event {name}{_near(name, known)}"
+    heard = [("when", name) for name in rule.trigger.types if rule.trigger.kind not in OWN_EVENTS]
+    if rule.trigger.kind == "silence":
+        heard = [("when.absence", rule.trigger.document["absence"])]
+    for path, name in [*heard, *((step.path, step.event_type) for step in rule.waits)]:
+        if name in known:
+            continue
+        message = f"no plugin that is on brings the event {name}{_near(name, known)}"
+        if draft or _has_come(conn, name):
             yield Finding("warning", path, message)
+            continue
+        todo = "correct the name, or switch on the plugin that brings it (./vitrin plugins list)"
+        yield Finding("error", path, f"{message}, and none has ever come: {todo}")
+
+
+def _has_come(conn: Connection, event_type: str) -> bool:
+    return conn.execute(select(events.c.id).where(events.c.type == event_type).limit(1)).first() is not None
 
 
 def _actions(engine: "Engine", rule: Rule) -> Iterator[Finding]:

@@ -12,8 +12,9 @@ import orjson
 
 from core.errors import RuleError
 from rules.fields import MISSING, Values, getter, items_on, split_path, walk
-from rules.operators import OPERATORS, Operator, Test, read_number
+from rules.operators import ASKING, OPERATORS, Compared, Operator, Test
 from rules.templates import Template, compile_template, resolve_value
+from rules.values import read_number
 
 Verdict = bool | None
 Data = Mapping[str, Any]
@@ -56,6 +57,16 @@ class Condition(Protocol):
     @property
     def fields(self) -> frozenset[str]: ...
 
+    @property
+    def foreign(self) -> bool:
+        """Tell whether an operator of a plugin decides a part of it."""
+        ...
+
+    @property
+    def needs_runner(self) -> bool:
+        """Tell whether "not known" at intake may become true in the runner: facts or plugins have a say."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Always:
@@ -63,6 +74,8 @@ class Always:
 
     facts: tuple[FactUse, ...] = ()
     fields: frozenset[str] = frozenset()
+    foreign: bool = False
+    needs_runner: bool = False
 
     def test(self, data: Data) -> Verdict:
         return True
@@ -86,6 +99,14 @@ class Group:
     @property
     def fields(self) -> frozenset[str]:
         return frozenset().union(*(part.fields for part in self.parts))
+
+    @property
+    def foreign(self) -> bool:
+        return any(part.foreign for part in self.parts)
+
+    @property
+    def needs_runner(self) -> bool:
+        return any(part.needs_runner for part in self.parts)
 
     def test(self, data: Data) -> Verdict:
         # `all` looks for a False, `any` and `none` for a True; an unknown decides only where that is not found.
@@ -120,6 +141,8 @@ class Row:
     index: "Index | None" = None
     #: What must hold on the same item of the list; its fields are those of the item.
     also: Condition | None = None
+    #: True when a plugin's operator decides it, or counts its items, or decides a part of `also`.
+    foreign: bool = False
 
     @property
     def facts(self) -> tuple[FactUse, ...]:
@@ -130,11 +153,20 @@ class Row:
     def fields(self) -> frozenset[str]:
         return frozenset() if self.fact else frozenset((self.subject,))
 
+    @property
+    def needs_runner(self) -> bool:
+        return self.foreign or bool(self.facts)
+
     def test(self, data: Data) -> Verdict:
         if self.fact is not None and not self.fact.is_asked(data):
             return None  # at intake nobody has asked yet: even "known" is not known
         verdict = self.judge(self.read(data), data)
-        return True if verdict is None and self.if_unknown else verdict
+        return True if verdict is None and self.if_unknown and self._is_settled(data) else verdict
+
+    def _is_settled(self, data: Data) -> bool:
+        """Tell whether an unknown is the last word: everybody who has a say has been asked."""
+        asked = not self.foreign or data.get("facts", {}).get(ASKING, {}) is None
+        return asked and all(use.is_asked(data) for use in self.facts)
 
     def explain(self, data: Data) -> dict[str, Any]:
         actual = self.read(data)
@@ -182,6 +214,13 @@ def _gap(actual: Any, wanted: Any, verdict: Verdict) -> dict[str, str]:
         return {"gap": str(need - have)}
     except ArithmeticError:
         return {}
+
+
+def find_compared(condition: Condition, data: Data) -> dict[str, Compared]:
+    """Return what plugins' operators must be asked before the condition is decided; nothing where it is decided."""
+    asking: dict[str, Compared] = {}
+    verdict = condition.test({**data, "facts": {**data["facts"], ASKING: asking}})
+    return asking if verdict is None else {}
 
 
 # Compiling
@@ -243,13 +282,13 @@ def _compile_row(document: Mapping[str, Any], path: str, scope: Scope, depth: in
         )
     wanted = document.get("value")
     test = _prepare(operator, wanted, str(document.get("field") or document.get("fact")), f"{path}.value")
-    common: dict[str, Any] = {"path": path, "operator": operator, "wanted": wanted}
+    common: dict[str, Any] = {"path": path, "operator": operator, "wanted": wanted, "foreign": operator.foreign}
     common["if_unknown"] = _flag(document, "if_unknown", path)
     if "fact" in document:
         return _fact_row(document, path, scope, test, common)
     parts = split_path(document["field"], f"{path}.field")
     also: Condition | None = None
-    over = _over(document, path, scope)
+    over, counted = _over(document, path, scope)
     judge: Callable[[Any, Data], Verdict]
     if "also" in document:
         also = compile_condition(document["also"], f"{path}.also", scope, depth=depth + 1)
@@ -262,6 +301,7 @@ def _compile_row(document: Mapping[str, Any], path: str, scope: Scope, depth: in
     index = _index(operator, parts, wanted) if over is None and "also" not in document else None
     if common["if_unknown"]:
         index = None
+    common["foreign"] |= counted or (also is not None and also.foreign)
     return Row(subject=document["field"], read=getter(parts), judge=judge, over=label, index=index, also=also, **common)
 
 
@@ -313,6 +353,13 @@ def _prepare(operator: Operator, wanted: Any, subject: str, where: str) -> Test:
     return operator.prepare(wanted, subject, where)
 
 
+def is_fixed(wanted: Any) -> bool:
+    """Tell whether a row's value stands in the rule, and is not read at run time."""
+    if isinstance(wanted, Mapping):
+        return set(wanted) != {"field"}
+    return not (isinstance(wanted, str) and "{{" in wanted)
+
+
 def _late(operator: Operator, subject: str, where: str, read: Callable[[Data], Any]) -> Test:
     def test(value: Any, data: Data) -> Verdict:
         try:
@@ -327,17 +374,18 @@ def _late(operator: Operator, subject: str, where: str, read: Callable[[Data], A
     return test
 
 
-def _over(document: Mapping[str, Any], path: str, scope: Scope) -> str | Test | None:
+def _over(document: Mapping[str, Any], path: str, scope: Scope) -> tuple[str | Test | None, bool]:
+    """Return how the items of a list are counted, and whether a plugin's operator does it."""
     over = document.get("over")
     if over is None or over in OVER:
-        return over
+        return over, False
     if not isinstance(over, Mapping) or set(over) != {"count"} or not isinstance(over["count"], Mapping):
         raise RuleError(f"{path}.over", "must be any_item, every_item, no_item or {count: {is: at_least, value: 2}}")
     count = over["count"]
     operator = scope.operators.get(str(count.get("is")))
     if operator is None or "number" not in operator.types:
         raise RuleError(f"{path}.over.count.is", "must be an operator for numbers, such as at_least")
-    return operator.prepare(count.get("value"), "", f"{path}.over.count.value")
+    return operator.prepare(count.get("value"), "", f"{path}.over.count.value"), operator.foreign
 
 
 def _each_item(test: Test, over: str | Test | None) -> Callable[[Any, Data], Verdict]:

@@ -2,7 +2,7 @@
 
 import platform
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,17 +28,24 @@ from core.job_context import JobContext
 from core.jobs import Jobs
 from core.polling import Polling
 from core.queues.local import LocalQueue
+from core.queues.port import JOBS, Carrier
 from core.schedule import Entry, Scheduler
 from core.schema_version import plugin_branch, upgrade
 from core.secrets import Secrets
 from core.settings import Settings, prepare_home
+from core.shared_clock import SharedClock
+from core.shared_rates import SharedRates
 from core.shop.fresh import refresh_data
 from core.shop.shop import Shop
 from core.writer import Tx, Writer
 from rules.check import ensure_ready
+from rules.clock_jumps import ClockJumps
 from rules.conditions import Scope
+from rules.hints import Hints
 from rules.intake import Intake, Taken
 from rules.operators import OPERATORS, Operator
+from rules.pulse import Pulse, forget_notes
+from rules.replays import Replays
 from rules.retention import forget_old
 from rules.rule import Rule, read_yaml
 from rules.runner import Runner
@@ -54,6 +61,18 @@ _UPKEEP = {_RETENTION: "every day at 04:10", _RESERVATIONS: "every minute", _STA
 #: How long the loop sleeps at most when nothing is due: other processes may have made runs.
 _LONGEST_SLEEP_S = 1.0
 _BLOCKED_S = 0.25
+#: While there is work, what other processes switched is looked for in every so many steps only. Rules are not affected:
+#: each transaction looks by itself whether they have changed.
+_SYNC_EVERY = 20
+#: Runs that are walked in one transaction.
+_BATCH = 200
+#: How often a process looks around that hears from the others what is ready.
+_LOOK_S = 0.5
+_BEGIN_AGAIN_S = 60.0
+
+#: What a process does. `run` does all; on many machines each process has a part.
+WEB, WORK, CLOCK = "web", "work", "clock"
+ROLES = (WEB, WORK, CLOCK)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +81,9 @@ class Parts:
 
     clock: Clock | None = None
     http: HttpClient | None = None
+    #: The process's own name among those that share the database, and how it tells them what is ready.
+    node: str | None = None
+    carrier: Carrier | None = None
 
 
 class Engine:
@@ -70,22 +92,27 @@ class Engine:
     def __init__(self, settings: Settings, builtins: Mapping[str, Builtin], parts: Parts | None = None) -> None:
         parts = parts or Parts()
         self.settings = settings
-        self.clock = parts.clock or SystemClock()
         self.zone = ZoneInfo(settings.zone)
         prepare_home(settings)
-        self.db = Database(settings.database, synchronous=settings.synchronous)
+        self.lease = timedelta(seconds=settings.lease_s)
+        self.db = Database(settings.database, synchronous=settings.synchronous, idle=self.lease)
+        self.clock = parts.clock or (SystemClock() if self.db.is_sqlite else SharedClock(self.db))
         self.writer = Writer(self.db, backlog=settings.backlog)
         self.secrets = Secrets(settings.key_file, self.clock)
-        self.http = parts.http or HttpClient(recorder=ExchangeLog(self.writer, self.clock))
-        self.node = node_name(settings)
+        # Where processes share the database, what an outside system bears is shared among them.
+        gate = None if self.db.is_sqlite else SharedRates(self.writer, self.clock)
+        self.http = parts.http or HttpClient(recorder=ExchangeLog(self.writer, self.clock), gate=gate)
+        self.node = parts.node or node_name(settings)
         self.ready = threading.Event()
         self.book = Book()
         self.host = self._make_host(builtins)
         self.invoker = self._make_invoker()
         told = {"zone": settings.zone, "currency": settings.currency, "language": settings.language}
-        self.intake = Intake(self.book, self.clock, told, depth_limit=settings.depth_limit, hint=self.ready.set)
+        self.intake = Intake(self.book, self.clock, told, depth_limit=settings.depth_limit, hint=self._hint_runs)
         self.runner = self._make_runner()
-        self.jobs = Jobs(self.db, self.writer, self.clock, self.node)
+        self.pulse = Pulse(self.writer, self.runner, self.clock, self.node)
+        self.runner.leases.length = self.lease
+        self.jobs = Jobs(self.db, self.writer, self.clock, self.node, lease=self.lease)
         self.jobs.register(_RETENTION, self._forget_old, klass="bulk", keep=False)
         self.jobs.register(_STARTS, lambda _job: self.host.begin_again(), klass="bulk", keep=False)
         self.queue = LocalQueue(self.jobs, workers=settings.workers)
@@ -104,7 +131,16 @@ class Engine:
             take=self.intake.take,
             catalogue=self.host.catalogue,
         )
+        self.replays = Replays(self.db, self.jobs, hint=self.ready.set)
+        self.carrier = parts.carrier
+        self.hints = Hints(self.carrier, self.db, self.clock, self.runner) if self.carrier else None
+        if self.hints is not None:
+            self.jobs.on_handed(self.hints.tell_job)
+        self.roles: frozenset[str] = frozenset()
+        self._jumps = ClockJumps(self.clock, self.writer, self.lease)
+        self._began_s = self.clock.monotonic()
         self._synced = -1
+        self._busy_steps = 0
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
 
@@ -159,6 +195,7 @@ class Engine:
 
     def open(self) -> None:
         """Make the database, the plugins and the rules ready; nothing runs by itself yet."""
+        self._follow_clock()
         upgrade(self.db)
         with self.db.read() as conn:
             self.secrets.open(conn)
@@ -171,13 +208,25 @@ class Engine:
         self.polling.start()
         self.writer.do(self._plan_upkeep)
 
-    def start(self) -> None:
-        """Start the writer and the worker."""
+    def start(self, *roles: str) -> None:
+        """Start what these roles need; without any, all of it in this process."""
+        self.roles = frozenset(roles or ROLES)
         self.writer.start()
-        self.runner.release_own()
-        self.queue.start()
-        self.scheduler.start()
-        thread = threading.Thread(target=self._work, name="vitrin-runner", daemon=True)
+        if self.carrier is not None:
+            self.carrier.start()
+        if WORK in self.roles:
+            self.runner.release_own()
+            self.queue.start()
+            if self.carrier is not None:
+                self.carrier.listen(self._on_hint)
+        if CLOCK in self.roles:
+            self.scheduler.start()
+        self._run_on_thread(self._work, "vitrin-runner")
+        if WORK in self.roles:
+            self._run_on_thread(self._renew_on, "vitrin-renew")
+
+    def _run_on_thread(self, work: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
 
@@ -196,6 +245,8 @@ class Engine:
         self.polling.settle()
         self.host.stop()
         self.runner.stop()
+        if self.carrier is not None and self.roles:
+            self.carrier.stop()
         self.writer.stop()
         self.http.close()
         self.db.close()
@@ -204,11 +255,7 @@ class Engine:
         while not self._stopping.is_set():
             self.ready.clear()
             try:
-                self.sync()
-                looked = self.clock.now()
-                if self.runner.advance():
-                    continue
-                due = self.runner.next_due()
+                wait_s = self._step()
             except VitrinError as exc:
                 log.error("the runner could not go on; it tries again", error=str(exc))
                 self._stopping.wait(_LONGEST_SLEEP_S)
@@ -218,13 +265,75 @@ class Engine:
                 log.exception("the runner met a fault; it tries again")
                 self._stopping.wait(_LONGEST_SLEEP_S)
                 continue
-            wait_s = _LONGEST_SLEEP_S if due is None else (due - self.clock.now()).total_seconds()
-            # What was due and not taken is paused, or in another process's hands.
-            least = _BLOCKED_S if due is not None and due <= looked else 0.01
-            self.ready.wait(min(max(wait_s, least), _LONGEST_SLEEP_S))
+            self.ready.wait(wait_s)
+
+    def _renew_on(self) -> None:
+        while not self._stopping.wait(self.settings.lease_s / 4):
+            try:
+                self.runner.leases.renew(self.writer)
+            except VitrinError as exc:
+                log.error("leases of runs could not be renewed; it is tried again", error=exc.message)
+
+    def _step(self) -> float:
+        """Do what this process has to do now, and return for how long it may sleep."""
+        if self._busy_steps % _SYNC_EVERY == 0:
+            self.sync()
+        self._jumps.look()
+        self.pulse.beat()
+        if self.roles != frozenset(ROLES):
+            self._begin_again()
+        if self.hints is not None:
+            return self._step_carried(self.hints)
+        looked = self.clock.now()
+        if WORK not in self.roles:
+            return _LONGEST_SLEEP_S
+        done = self.runner.advance(_BATCH)
+        self._busy_steps = self._busy_steps + 1 if done else 0
+        if done >= _BATCH:
+            return 0.0
+        due = self.runner.next_due()
+        if done and due is not None and due <= self.clock.now():
+            return 0.0
+        wait_s = _LONGEST_SLEEP_S if due is None else (due - self.clock.now()).total_seconds()
+        # What was due and not taken is paused, or in another process's hands.
+        least = _BLOCKED_S if due is not None and due <= looked else 0.01
+        return min(max(wait_s, least), _LONGEST_SLEEP_S)
+
+    def _step_carried(self, hints: Hints) -> float:
+        """Tell the others what is due, where this process leads; take up what no hint reached, where it works."""
+        if CLOCK in self.roles and self.scheduler.leads:
+            hints.tell_due()
+        return 0.0 if WORK in self.roles and hints.sweep() else _LOOK_S
+
+    def _begin_again(self) -> None:
+        """Ask plugins that were not ready in this process; where one process does all, a job does it."""
+        if self.clock.monotonic() - self._began_s < _BEGIN_AGAIN_S:
+            return
+        self._began_s = self.clock.monotonic()
+        if any(plugin.trouble for plugin in self.host):
+            threading.Thread(target=self.host.begin_again, name="vitrin-begin", daemon=True).start()
+
+    def _hint_runs(self, ready: Sequence[str]) -> None:
+        if ready and self.hints is not None and self.roles:
+            self.hints.tell_runs(ready)
+            if not self.hints.is_deaf:
+                return
+        if WORK in self.roles or not self.roles:
+            self.ready.set()
+
+    def _on_hint(self, kind: str, ids: list[str]) -> None:
+        if kind == JOBS:
+            self.queue.wake()
+        elif self.hints is not None:
+            self.hints.take_runs(ids)
+
+    def _follow_clock(self) -> None:
+        if isinstance(self.clock, SharedClock):
+            self.clock.follow()
 
     def sync(self) -> None:
         """Take in what changed in the rules, and make their schedules fit; cheap when nothing did."""
+        self._follow_clock()
         self.host.follow()
         with self.db.read() as conn:
             self.book.refresh(conn)
@@ -244,7 +353,9 @@ class Engine:
 
     def _rescope(self) -> None:
         """Rules are compiled against the operators and facts of the plugins that are on."""
-        added = {row.name: Operator.from_plugin(row.name, row.types, row.test) for row in self.host.operators.values()}
+        added = {
+            row.name: Operator.from_plugin(row.name, row.plugin, row.types) for row in self.host.operators.values()
+        }
         scope = Scope(operators={**added, **OPERATORS}, facts=frozenset(self.host.facts))
         with self.db.read() as conn:
             self.book.rescope(conn, scope)
@@ -267,6 +378,7 @@ class Engine:
     def _forget_old(self, job: JobContext) -> None:
         now = self.clock.now()
         forgotten = forget_old(self.writer, self.settings, now)
+        self.writer.do(lambda tx: forget_notes(tx, now - _JOBS_KEPT))
         forgotten["jobs"] = self.writer.do(lambda tx: self.jobs.forget(tx, now - _JOBS_KEPT))
         forgotten["imports"] = self.writer.do(lambda tx: self.imports.forget(tx, now))
         log.info("what was past its retention was deleted", **forgotten)

@@ -2,19 +2,21 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, Row, or_, select
 
-from core.errors import NotFound, RuleError
+from core.errors import NotFound, RuleError, StorageError, VitrinError
 from core.events import Event, find_event, read_event
 from core.shop.lookup import find_customers_by, find_keys
 from core.tables import events
 from core.writer import Tx
 from rules.intake import event_picture
+from rules.planned import tell_planned
 from rules.port import EnginePort
 from rules.rule import Rule
-from rules.run import Run, judge
+from rules.run import Run
 from rules.runs import list_runs
 from rules.store import LIVE, get_rule, list_rules, live_at
+from rules.verdict import judge
 from rules.words import find_culprit, say, say_row
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ def why(
     """Return one sentence, with expected and actual, on why a rule acted or did not for an event or an order."""
     row = get_rule(conn, rule_name)
     event = _choose_event(engine, conn, row.id, event_id, key)
+    planned = _planned(engine, conn, row, event, key=None if event_id else key, language=language)
+    if planned is not None:
+        return planned
     if event is None:
         return {"rule": row.name, "verdict": "no_event", "sentence": say("no_event", language)}
     state, number = live_at(conn, row.id, event.received_at)
@@ -58,6 +63,16 @@ def why(
     if not rule.hears(event.type, event.data):
         return _told(row.name, number, event, "other_event", say("other_event", language, event=event.type))
     return _verdict(engine, conn, rule, event, state=state, language=language)
+
+
+def _planned(
+    engine: "Engine", conn: Connection, row: Row[Any], event: Event | None, *, key: str | None, language: str
+) -> dict[str, Any] | None:
+    """Return what the clock holds for the record, where the rule was told of nothing there yet."""
+    rule = None if key is None or row.version is None else _version(engine, conn, row.id, row.version)
+    if rule is None or key is None or (event is not None and rule.hears(event.type, event.data)):
+        return None
+    return tell_planned(engine, conn, rule, key, state=row.state, language=language)
 
 
 def near_misses(engine: "Engine", conn: Connection, rule_name: str, *, limit: int = 20) -> list[dict[str, Any]]:
@@ -119,7 +134,13 @@ def _verdict(
         return _told(rule.name, rule.version, event, "off", say("off", language))
     if event.depth > engine.settings.depth_limit:
         return _told(rule.name, rule.version, event, "stopped", say("too_deep", language, depth=event.depth))
-    verdict, told = explain_condition(engine, conn, rule, event)
+    try:
+        verdict, told = explain_condition(engine, conn, rule, event)
+    except StorageError:
+        raise
+    except VitrinError as exc:
+        # What a plugin or the rule gets wrong ends a run of it, and says nothing of the other rules.
+        return _told(rule.name, rule.version, event, "failed", say("failed", language, reason=exc.message))
     if verdict is True:
         return _told(rule.name, rule.version, event, "holds", say("holds", language), told=told)
     word = "stopped" if verdict is False else "unknown"
@@ -133,6 +154,8 @@ def _of_run(rule: Rule, event: Event, run: dict[str, Any], language: str) -> dic
     name = "run_stopped" if word in ("stopped", "unknown") else word
     if word == "waiting" and not run["due_at"]:
         name = "waiting_turn"
+    elif word == "waiting" and run["reason"]:
+        name = "waiting_for"
     until = run["due_at"].isoformat(timespec="minutes") if run["due_at"] else ""
     sentence = say(name, language, reason=run["reason"] or "", until=until)
     return {**_told(rule.name, run["version"], event, word, sentence), "run": run["id"]}

@@ -1,139 +1,95 @@
 """Which rules an event concerns: an index, so that cost grows with the rules that can match.
 
-Per event type, a rule is filed under its most selective equality or membership test; only rules found there (and
-those with nothing to file under) are evaluated.
+Per event type, a rule is filed under its most selective test (`rules/matching`); only rules found there, and those
+with nothing to file under, are checked further.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
-from core.text import fold
-from rules.conditions import Condition, Group, Index, Row
-from rules.fields import MISSING, getter
-from rules.operators import as_text
+from rules.matching.checks import concerns
+from rules.matching.type_index import FEW, TypeIndex
 from rules.rule import CALLED, OWN_EVENTS, Rule
 
-Filed = dict[tuple[str, ...], dict[str, dict[str, Rule]]]
-
-
-class _TypeIndex:
-    """The rules of one event type."""
-
-    def __init__(self) -> None:
-        self.filed: Filed = {}
-        self.rest: dict[str, Rule] = {}
-
-    def add(self, rule: Rule, index: Index | None) -> None:
-        if index is None:
-            self.rest[rule.id] = rule
-            return
-        by_value = self.filed.setdefault(index.field, defaultdict(dict))
-        for value in index.values:
-            by_value[fold(value)][rule.id] = rule
-
-    def remove(self, rule: Rule, index: Index | None) -> None:
-        if index is None:
-            self.rest.pop(rule.id, None)
-            return
-        by_value = self.filed.get(index.field, {})
-        for value in index.values:
-            bucket = by_value.get(fold(value), {})
-            bucket.pop(rule.id, None)
-            if not bucket:
-                by_value.pop(fold(value), None)
-        if not by_value:
-            self.filed.pop(index.field, None)
-
-    def candidates(self, data: Mapping[str, Any]) -> Iterable[Rule]:
-        if not self.filed:
-            return self.rest.values()
-        found = dict(self.rest)
-        for field, by_value in self.filed.items():
-            for text in _texts(getter(field)(data)):
-                bucket = by_value.get(text)
-                if bucket:
-                    found.update(bucket)
-        return found.values()
-
-
-def _texts(value: Any) -> Iterable[str]:
-    """Return the texts that `equal` would compare with; more do no harm, one too few loses a rule."""
-    if isinstance(value, str):
-        return (fold(value),)
-    if isinstance(value, list):
-        return {text for item in value if not isinstance(item, list) for text in _texts(item)}
-    return () if value is None or value is MISSING or isinstance(value, (bool, Mapping)) else (fold(as_text(value)),)
+#: Events that name the rule that they are for.
+_NAMED = frozenset((*OWN_EVENTS.values(), CALLED))
 
 
 class Matcher:
     """The index over all live rules; one rule comes and goes without touching the others."""
 
-    def __init__(self) -> None:
-        self._types: dict[str, _TypeIndex] = {}
-        self._rules: dict[str, tuple[Rule, Index | None]] = {}
+    def __init__(self, *, few: int = FEW) -> None:
+        """Up to `few` rules of an event type are asked one after the other."""
+        self._few = few
+        self._types: dict[str, TypeIndex] = {}
+        self._rules: dict[str, Rule] = {}
+        self._ids: dict[str, str] = {}
+        self._lock = threading.Lock()
 
     def add(self, rule: Rule) -> None:
         """File a rule, in place of an older version of it."""
-        self.remove(rule.id)
-        index = find_index(rule)
-        self._rules[rule.id] = (rule, index)
-        for kind in rule.trigger.types:
-            self._types.setdefault(kind, _TypeIndex()).add(rule, index)
-        # Any rule may be called by another one.
-        self._types.setdefault(CALLED, _TypeIndex()).add(rule, _only(rule))
+        with self._lock:
+            self._remove(rule.id)
+            self._rules[rule.id] = rule
+            # Any rule may be called by another one.
+            self._ids[rule.name] = rule.id
+            for kind in _heard(rule):
+                index = self._types.get(kind)
+                if index is None:
+                    index = self._types[kind] = TypeIndex(self._few)
+                index.add(rule)
 
     def remove(self, rule_id: str) -> None:
-        filed = self._rules.pop(rule_id, None)
-        if filed is None:
+        with self._lock:
+            self._remove(rule_id)
+
+    def _remove(self, rule_id: str) -> None:
+        rule = self._rules.pop(rule_id, None)
+        if rule is None:
             return
-        rule, index = filed
-        for kind in rule.trigger.types:
-            self._types[kind].remove(rule, index)
-        self._types[CALLED].remove(rule, _only(rule))
+        if self._ids.get(rule.name) == rule_id:
+            del self._ids[rule.name]
+        for kind in _heard(rule):
+            index = self._types[kind]
+            index.remove(rule_id)
+            if not len(index):
+                del self._types[kind]
 
     def get(self, rule_id: str) -> Rule | None:
-        filed = self._rules.get(rule_id)
-        return filed[0] if filed else None
+        return self._rules.get(rule_id)
 
     def __iter__(self) -> Iterator[Rule]:
-        return iter([rule for rule, _ in self._rules.values()])
+        with self._lock:
+            return iter(list(self._rules.values()))
 
     def __len__(self) -> int:
         return len(self._rules)
 
     def listens(self, event_type: str) -> bool:
-        return event_type in self._types
+        """Tell whether any rule may hear events of this type."""
+        return event_type in self._types or (event_type in _NAMED and bool(self._rules))
 
     def match(self, event_type: str, data: Mapping[str, Any]) -> list[Rule]:
-        """Return the rules whose condition holds, or may hold once its facts are known; in a stable order."""
+        """Return the rules whose condition holds, or may hold once its facts are known; in the order of their names."""
         index = self._types.get(event_type)
         if index is None:
-            return []
-        found = []
-        for rule in index.candidates(data):
-            verdict = rule.condition.test(data)
-            if verdict is True or (verdict is None and rule.condition.facts):
-                found.append(rule)
-        found.sort(key=lambda rule: rule.name)
-        return found
+            found = []
+        else:
+            with self._lock:
+                found = index.match(data)
+        return found if event_type not in _NAMED else self._with_named(event_type, data, found)
+
+    def _with_named(self, event_type: str, data: Mapping[str, Any], found: list[Rule]) -> list[Rule]:
+        """Return what was found, and the rule that the event is for."""
+        name = data.get("rule")
+        rule = self._rules.get(self._ids.get(name, "")) if isinstance(name, str) else None
+        if rule is None or event_type in _heard(rule) or not rule.hears(event_type, data):
+            return found
+        return sorted([*found, rule], key=attrgetter("name")) if concerns(rule.condition, data) else found
 
 
-def find_index(rule: Rule) -> Index | None:
-    """Return what to file the rule under: the test with the fewest values among those that must hold."""
-    if rule.trigger.kind in OWN_EVENTS:
-        return _only(rule)
-    indexes = [row.index for row in _must_hold(rule.condition) if row.index is not None]
-    return min(indexes, key=lambda index: len(index.values), default=None)
-
-
-def _only(rule: Rule) -> Index:
-    return Index(("rule",), frozenset((rule.name,)))
-
-
-def _must_hold(condition: Condition) -> Iterable[Row]:
-    if isinstance(condition, Row):
-        yield condition
-    elif isinstance(condition, Group) and condition.kind == "all":
-        for part in condition.parts:
-            yield from _must_hold(part)
+def _heard(rule: Rule) -> tuple[str, ...]:
+    """Return the event types that the rule hears whomever they are for."""
+    return () if rule.trigger.kind in OWN_EVENTS else tuple(dict.fromkeys(rule.trigger.types))

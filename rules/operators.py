@@ -7,25 +7,29 @@ Plugins add rows with `Operator.from_plugin`.
 import operator as op
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import MAXYEAR, MINYEAR, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
-
-import structlog
 
 from core.durations import add, parse_duration
 from core.errors import InvalidInput, RuleError
 from core.patterns import compile_pattern
 from core.text import fold
 from rules.fields import MISSING
-
-log = structlog.get_logger("vitrin.rules")
+from rules.values import as_text, currency_of, read_moment, read_number, read_sum, zone_of
 
 #: test(value, data) -> verdict; `data` is the whole picture, for operators that need time, zone or what changed.
 Test = Callable[[Any, Mapping[str, Any]], bool | None]
 #: prepare(wanted, field path, where) -> Test; raises RuleError for a wanted value that makes no sense.
 Prepare = Callable[[Any, str, str], Test]
+
+
+#: Name in the picture's `facts` under which the rows of plugins' operators stand that are still to be asked, by slot;
+#: None once they have been asked. Where it is missing nobody asks: at intake.
+ASKING = "!"
+#: What a plugin's operator is to decide: plugin, operator, value, wanted value.
+Compared = tuple[str, str, Any, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,92 +44,66 @@ class Operator:
     prepare: Prepare
     #: True when it reads a list as a whole instead of item by item.
     whole: bool = False
+    #: The plugin whose code decides; only the runner may ask it. None for our own.
+    plugin: str | None = None
+
+    @property
+    def foreign(self) -> bool:
+        return self.plugin is not None
 
     @staticmethod
-    def from_plugin(name: str, types: tuple[str, ...], test: Callable[[Any, Any], Any]) -> "Operator":
-        """Wrap a plugin's `test(value, wanted)`; anything it raises or answers but True and False is "not known"."""
+    def from_plugin(name: str, plugin: str, types: tuple[str, ...]) -> "Operator":
+        """Make the row of a plugin's operator: its test reads the plugin's answer, or leaves the question behind."""
 
         def prepare(wanted: Any, path: str, where: str) -> Test:
-            def run(value: Any, data: Mapping[str, Any]) -> bool | None:
-                if value is MISSING or value is None:
+            def test(value: Any, data: Mapping[str, Any]) -> bool | None:
+                slot = _slot(name, value, wanted) if _is_read(value, types, data) else None
+                if slot is None:
                     return None
-                try:
-                    answer = test(value, wanted)
-                except BaseException as exc:  # noqa: BLE001 - foreign code, SystemExit too; it must not stop every event
-                    log.warning("an operator of a plugin raised", operator=name, error=repr(exc)[:200])
-                    return None
-                return answer if isinstance(answer, bool) else None
+                facts = data.get("facts", {})
+                if slot not in facts and facts.get(ASKING) is not None:
+                    facts[ASKING][slot] = (plugin, name, value, wanted)
+                return facts.get(slot)
 
-            return run
+            return test
 
-        return Operator(name=name, types=types, wants="any", prepare=prepare)
+        return Operator(name=name, types=types, wants="any", prepare=prepare, plugin=plugin)
 
 
-# Reading values
+#: How a value is told to be of a kind.
+_KINDS: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
+    "number": lambda value, _data: read_number(value) is not None,
+    "money": lambda value, _data: read_number(value) is not None,
+    "text": lambda value, _data: isinstance(value, str),
+    "choice": lambda value, _data: isinstance(value, str),
+    "yes_no": lambda value, _data: isinstance(value, bool),
+    "date": lambda value, data: read_moment(value, zone_of(data)) is not None,
+    "list": lambda value, _data: isinstance(value, (list, tuple)),
+}
 
 
-def read_number(value: Any) -> Decimal | int | None:
-    """Return an exact number, or None for what is not one. Yes/no is no number; text counts when it is plain."""
-    kind = type(value)
-    if kind is int:
-        return value
-    if kind is Decimal:
-        return value if value.is_finite() else None
-    if kind is float:
-        exact = Decimal(repr(value))
-        return exact if exact.is_finite() else None
-    if kind is str and len(value) <= 40 and value.isascii():
-        try:
-            exact = Decimal(value)
-        except InvalidOperation:
-            return None
-        return exact if exact.is_finite() else None
-    if isinstance(value, Mapping) and not isinstance(value.get("amount"), Mapping):
-        return read_number(value.get("amount"))
-    return None
+def _is_read(value: Any, types: tuple[str, ...], data: Mapping[str, Any]) -> bool:
+    """Tell whether a plugin is asked about a value: one that is there, of a kind that its operator reads."""
+    if value is MISSING or value is None:
+        return False
+    return any(kind not in _KINDS or _KINDS[kind](value, data) for kind in types)
 
 
-def read_moment(value: Any, zone: ZoneInfo) -> datetime | None:
-    """Return an aware moment; a date alone is its midnight in the shop's zone.
-
-    The calendar's first and last year are no moments: they stand for "none" elsewhere, and no zone can show them whole.
-    """
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value) if len(value) > 10 else date.fromisoformat(value)
-        except ValueError:
-            return None
-    if not isinstance(value, date) or not MINYEAR < value.year < MAXYEAR:
-        return None
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=zone)
-    return datetime.combine(value, time.min, zone)
+def _slot(name: str, value: Any, wanted: Any) -> str | None:
+    try:
+        return f"{name}?{value!r}&{wanted!r}"
+    except ValueError:
+        return None  # a whole number beyond any real one
 
 
-def zone_of(data: Mapping[str, Any]) -> ZoneInfo:
-    """Return the shop's zone that the engine put into the picture."""
-    return data["now"].tzinfo
+# Numbers and money
 
 
 def _wanted_number(wanted: Any, where: str) -> tuple[Decimal | int, str | None]:
     number = read_number(wanted)
     if number is None:
         raise RuleError(where, f"needs a number or {{amount, currency}}, not {wanted!r}")
-    return number, wanted.get("currency") if isinstance(wanted, Mapping) else None
-
-
-def _comparable(value: Any, currency: str | None) -> Decimal | int | None:
-    """Return the value's number, or None when a sum in another currency would be compared."""
-    if currency is not None and not (isinstance(value, Mapping) and value.get("currency") == currency):
-        return None
-    return read_number(value)
-
-
-def _currency(value: Any) -> Any:
-    return value.get("currency") if isinstance(value, Mapping) else None
-
-
-# Numbers and money
+    return number, currency_of(wanted)
 
 
 def _compare(sign: Callable[[Any, Any], bool]) -> Prepare:
@@ -135,7 +113,7 @@ def _compare(sign: Callable[[Any, Any], bool]) -> Prepare:
         def test(value: Any, data: Mapping[str, Any]) -> bool | None:
             if currency is None and type(value) is int:
                 return sign(value, limit)
-            number = _comparable(value, currency)
+            number = read_sum(value, currency)
             return None if number is None else sign(number, limit)
 
         return test
@@ -151,7 +129,7 @@ def _between(wanted: Any, path: str, where: str) -> Test:
         raise RuleError(where, "the first value must not be above the second, and both in one currency")
 
     def test(value: Any, data: Mapping[str, Any]) -> bool | None:
-        number = _comparable(value, currency)
+        number = read_sum(value, currency)
         return None if number is None else low <= number <= high
 
     return test
@@ -168,9 +146,9 @@ def _moved(direction: int) -> Prepare:
             if isinstance(data.get("changes"), Mapping) and path not in data["changes"]:
                 return False
             earlier = _change(data, path, "from")
-            if _currency(earlier) != _currency(value):
+            if currency_of(earlier) != currency_of(value):
                 return None
-            before, now = _comparable(earlier, currency), _comparable(value, currency)
+            before, now = read_sum(earlier, currency), read_sum(value, currency)
             if before is None or now is None:
                 return None
             try:
@@ -216,15 +194,10 @@ def same_as(value: Any, wanted: Any) -> bool | None:
             return fold(value) == wanted
         return None if isinstance(value, (bool, Mapping, list)) else fold(as_text(value)) == wanted
     if isinstance(wanted, tuple):
-        number = _comparable(value, wanted[1])
+        number = read_sum(value, wanted[1])
         return None if number is None else number == wanted[0]
     number = read_number(value)
     return None if number is None else number == wanted
-
-
-def as_text(value: Any) -> str:
-    """Return a value as text; a whole number beyond any real one has none (writing it out takes too long)."""
-    return "" if type(value) is int and value.bit_length() > 4096 else str(value)
 
 
 def _equal(wanted: Any, path: str, where: str) -> Test:

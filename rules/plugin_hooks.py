@@ -5,17 +5,15 @@ limit; what it wants written is kept and applied when it has come back.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from core.accounts import DEFAULT, find_account, full_settings
 from core.capabilities import Webhook
-from core.context import Context, Emit, plain_result
+from core.context import Emit, plain_result
 from core.errors import (
     Conflict,
-    InvalidInput,
     NotAllowed,
     PluginError,
     RejectedError,
@@ -26,7 +24,7 @@ from core.errors import (
 from core.events import Event, text_at
 from core.guarded import HungError, translated
 from core.ids import new_id
-from core.invoke import LOCAL_S
+from core.kept import Kept
 from core.schemas import compile_schema
 from core.writer import Tx
 
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("vitrin.hooks")
 
 _FORGED = "the signature or token of this call is missing or wrong"
-_MOST_CALLS = 1_000
 
 
 def check_account(engine: "Engine", plugin: str, account: str) -> None:
@@ -110,63 +107,17 @@ def emitter(engine: "Engine", tx: Tx, plugin: str, account: str) -> Emit:
     return emit
 
 
-# Foreign plugins
-
-
-@dataclass(slots=True)
-class _Kept:
-    """What a foreign webhook wants done: (part of the ctx, method, arguments)."""
-
-    calls: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
-
-    def keep(self, part: str, method: str) -> Callable[..., None]:
-        def kept(*args: Any, **given: Any) -> None:
-            if len(self.calls) >= _MOST_CALLS:
-                raise InvalidInput(part, f"a webhook may write at most {_MOST_CALLS} times in one call")
-            self.calls.append((part, method, args, given))
-
-        return kept
-
-
-class _StandIn:
-    """What foreign code sees instead of the shop and the store: reads pass through, the rest is kept."""
-
-    def __init__(self, kept: _Kept, part: str, target: Any) -> None:
-        self._kept, self._part, self._target = kept, part, target
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        method = getattr(self._target, name)
-        return method if name.startswith(("find_", "get")) else self._kept.keep(self._part, name)
-
-
 def _run_apart(
     engine: "Engine", hook: Webhook, account: str, request: Mapping[str, Any]
-) -> tuple[_Kept, dict[str, Any]]:
-    kept = _Kept()
-    with engine.db.read() as conn:
-        ctx = engine.invoker.context_for(hook.plugin, Tx(conn), None, account=account)
-        ctx = _with_stand_ins(ctx, kept)
-
-        def limited(work: Callable[[], Any]) -> Any:
-            guarded = lambda: engine.host.guard.call(hook.plugin, work, limit_s=LOCAL_S)  # noqa: E731 - used once
-            return engine.host.watched(hook.plugin, guarded)
-
+) -> tuple[Kept, dict[str, Any]]:
+    limited = engine.invoker.limited
+    with engine.db.read() as conn, Kept(plugin=hook.plugin) as kept:
+        ctx = kept.stand_in(engine.invoker.context_for(hook.plugin, Tx(conn), None, account=account))
         # A check that raises is what a check does: only a hang speaks against the plugin.
-        checked = lambda: engine.host.guard.call(hook.plugin, lambda: hook.verify(ctx, request), limit_s=LOCAL_S)  # noqa: E731
-        _verify(hook, checked)
-        answer = limited(lambda: hook.run(ctx, request))
+        _verify(hook, lambda: limited(hook.plugin, lambda: hook.verify(ctx, request), counted=False))
+        answer = limited(hook.plugin, lambda: hook.run(ctx, request))
     return kept, plain_result(hook.plugin, answer, f"the webhook {hook.path}")
 
 
-def _with_stand_ins(ctx: Context, kept: _Kept) -> Context:
-    shop, store = _StandIn(kept, "shop", ctx.shop), _StandIn(kept, "store", ctx.store)
-    return replace(ctx, shop=shop, store=store, emit=kept.keep("emit", ""))  # type: ignore[arg-type]
-
-
-def _apply(engine: "Engine", tx: Tx, plugin: str, account: str, kept: _Kept) -> None:
-    ctx = engine.invoker.context_for(plugin, tx, emitter(engine, tx, plugin, account), account=account)
-    for part, method, args, given in kept.calls:
-        target = ctx.emit if part == "emit" else getattr(getattr(ctx, part), method)
-        translated(plugin, lambda target=target, args=args, given=given: target(*args, **given))  # type: ignore[misc]
+def _apply(engine: "Engine", tx: Tx, plugin: str, account: str, kept: Kept) -> None:
+    kept.apply(engine.invoker.context_for(plugin, tx, emitter(engine, tx, plugin, account), account=account))

@@ -19,21 +19,37 @@ from core.durations import Duration
 from core.effects import Effect, Ledger
 from core.errors import InvalidInput, PluginError, RemoteError, RuleError, StorageError, UserError, VitrinError
 from core.events import Event, read_event, text_at
-from core.policy.guard import Answer, CapRule, Question, judge
+from core.policy.caps import Cap, caps_on, list_caps
+from core.policy.guard import Answer, CapRule, Question, asked_caps, judge
 from core.policy.pause import Pause as PauseAll
 from core.tables import events
 from core.writer import Tx
-from rules.conditions import FactUse
+from rules.conditions import FactUse, find_compared
 from rules.intake import Intake
+from rules.operators import Compared
 from rules.rule import CALLED, Rule
-from rules.run import Calling, Done, Holding, Listening, Pause, Run, Sleeping, event_matches, match_text, render
+from rules.run import (
+    Calling,
+    Done,
+    Holding,
+    Listening,
+    Pause,
+    Run,
+    Sleeping,
+    event_matches,
+    match_text,
+    render,
+)
 from rules.steps import Do, RunRule
 from rules.tables import waits
+from rules.verdict import ask_facts
 
 log = structlog.get_logger("vitrin.rules")
 
 #: How soon a run that met a pause with exceptions looks again.
 _PAUSED = timedelta(minutes=1)
+#: How soon a run looks again when another process is counting what it would count.
+_COUNTED_ELSEWHERE = timedelta(milliseconds=200)
 
 HOUR, DAY = Duration(seconds=3600), Duration(days=1)
 
@@ -47,6 +63,10 @@ class Capabilities(Protocol):
 
     def load_fact(self, fact: Fact, tx: Tx, keys: list[FactKey], now: datetime) -> Mapping[FactKey, Any]:
         """Ask a plugin's fact; an answer of the wrong kind raises PluginError."""
+        ...
+
+    def compare(self, plugin: str, operator: str, pairs: Sequence[tuple[Any, Any]]) -> list[bool | None]:
+        """Ask a plugin's operator about (value, wanted) pairs; what the plugin gets wrong raises PluginError."""
         ...
 
     def run_local(self, call: ActionCall, tx: Tx, emit: Emit) -> dict[str, Any]:
@@ -75,6 +95,8 @@ class EnginePort:
         self._clock = clock
         self._paused = paused
         self._known: dict[tuple[str, FactKey], Any] = {}
+        self._compared: dict[str, bool | None] = {}
+        self._shop_caps: list[Cap] | None = None
         #: Waits that runs of this batch came with: run id -> the event that may have ended it.
         self.came_with: dict[str, str | None] = {}
 
@@ -84,7 +106,8 @@ class EnginePort:
     # Facts
 
     def prefetch(self, batch: Iterable[tuple[Run, Mapping[str, Any]]]) -> None:
-        """Load the facts that these runs' conditions will ask for, each fact once."""
+        """Ask for what these runs' conditions need, each fact and each operator of a plugin once."""
+        batch = list(batch)
         asked: dict[str, set[FactKey]] = defaultdict(set)
         for run, data in batch:
             for use in run.rule.condition.facts:
@@ -95,6 +118,16 @@ class EnginePort:
         for name, keys in asked.items():
             with _left_to_the_walk(name):
                 self._load(name, list(keys))
+        compared: dict[tuple[str, str], dict[str, Compared]] = defaultdict(dict)
+        for run, data in batch:
+            if run.rule.condition.foreign:
+                with _left_to_the_walk(run.id):
+                    ask_facts(run.rule.condition, run, self, data)
+                    for slot, question in find_compared(run.rule.condition, data).items():
+                        compared[question[:2]][slot] = question
+        for (_, name), questions in compared.items():
+            with _left_to_the_walk(name):
+                self.compare(questions)
 
     def load_facts(self, run: Run, uses: Sequence[FactUse], picture: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -128,6 +161,16 @@ class EnginePort:
             return
         for key, value in self._host.load_fact(fact, self.tx, keys, self.now()).items():
             self._known[name, key] = value
+
+    def compare(self, compared: Mapping[str, Compared]) -> dict[str, bool | None]:
+        by_operator: dict[tuple[str, str], dict[str, tuple[Any, Any]]] = defaultdict(dict)
+        for slot, (plugin, operator, value, wanted) in compared.items():
+            if slot not in self._compared:
+                by_operator[plugin, operator][slot] = (value, wanted)
+        for (plugin, operator), pairs in by_operator.items():
+            answers = self._host.compare(plugin, operator, list(pairs.values()))
+            self._compared.update(zip(pairs, answers, strict=True))
+        return {slot: self._compared[slot] for slot in compared}
 
     def refresh(self, run: Run) -> dict[str, Any]:
         return self._host.refresh(self.tx, run.event.data)
@@ -178,9 +221,9 @@ class EnginePort:
             return Done(None, "skipped", "a person refused it")
         approved = run.vars.get("approved") == key
         earlier = self.ledger.find(key) if run.fence or run.attempts or approved else None
-        stop = self._ask(run, action, approved=approved or earlier is not None)
+        stop = self._ask(run, action, approved=approved, again=earlier is not None)
         if stop is not None:
-            return self._not_now(run, step, action, params, stop)
+            return self._not_now(run, step, action, params, stop, earlier=earlier)
         if run.watching:
             self._write(run, action, params, key, state="watched")
             return Done({}, "watched")
@@ -188,34 +231,52 @@ class EnginePort:
             return self._start_call(run, step, action, params, earlier)
         return self._run_local(run, step, action, params)
 
-    def _ask(self, run: Run, action: Action, *, approved: bool) -> Answer | None:
+    def _ask(self, run: Run, action: Action, *, approved: bool, again: bool) -> Answer | None:
+        """Ask the guards; what was let through once (`again`) can only be paused, or too late by now."""
         if self._paused is not None and action.effect not in self._paused.still:
             return Answer("later", f"paused: {self._paused.reason}", self.now() + _PAUSED)
         limits = run.rule.limits
-        caps = caps_of(run.rule, run.event.customer, run.key)
-        if not caps and limits.valid_for is None and not limits.ask:
+        # A run that has acted goes on: a rule's caps count firings, not steps; the shop's count every effect.
+        own = () if run.acted or again else caps_of(run.rule, run.event.customer, run.key)
+        shops = () if again else self._caps_on(run, action)
+        if not own and not shops and limits.valid_for is None and not limits.ask:
             return None
         question = Question(
             now=self.now(),
             due=run.at,
             valid_for=limits.valid_for,
-            # A run that has acted goes on: caps count firings, not steps.
-            caps=() if run.acted else caps,
+            caps=own,
+            shop_caps=shops,
             ask=limits.ask,
-            approved=approved,
+            approved=approved or again,
             zone=self.zone,
         )
+        # What a rule's own caps count is locked since the run was claimed; what the shop's count is known only here.
+        if not all(self.ledger.reserve(cap.counted) for cap in asked_caps(question) if cap.counted):
+            return Answer("later", None, self.now() + _COUNTED_ELSEWHERE)
         answer = judge(question, self.ledger)
         return None if answer.word == "go" else answer
 
-    def _not_now(self, run: Run, step: Do, action: Action, params: dict[str, Any], answer: Answer) -> Done | Pause:
+    def _caps_on(self, run: Run, action: Action) -> list[CapRule]:
+        if self._shop_caps is None:
+            self._shop_caps = list_caps(self.tx.conn)
+        return caps_on(self._shop_caps, kind=action.effect, customer=run.event.customer, watching=run.watching)
+
+    def _not_now(
+        self, run: Run, step: Do, action: Action, params: dict[str, Any], answer: Answer, *, earlier: Any
+    ) -> Done | Pause:
         key = run.step_key(step.path)
         if answer.word == "skip":
-            self._write(run, action, params, key, state="skipped", reason=answer.reason)
+            if earlier is None:
+                self._write(run, action, params, key, state="skipped", reason=answer.reason)
+            else:
+                # It was tried before: its row tells how that ended, and is not written twice.
+                lost = earlier.state == "started" and not run.vars.pop("answered", False)
+                self.ledger.settle(key, {"state": "unclear" if lost else "skipped", "reason": answer.reason})
             return Done(None, "skipped", answer.reason)
         if answer.word == "later":
             until = answer.when or self.now()
-            if run.vars.get("later") != answer.reason:
+            if answer.reason is not None and run.vars.get("later") != answer.reason:
                 run.tell("later", step.path, reason=answer.reason, until=until)
                 run.vars["later"] = answer.reason
             return Sleeping(until, reason=answer.reason)
@@ -234,7 +295,7 @@ class EnginePort:
         unclear = earlier.state == "started" and not run.vars.pop("answered", False)
         if unclear and action.repeat == "never" and not approved:
             self.ledger.settle(key, {"state": "unclear", "reason": "it is unclear whether it was done"})
-            return Holding("a crash left it unclear whether it was done; look at the other side, then decide")
+            return Holding("it is unclear whether it was done; look at the other side, then decide")
         duplicate = earlier.possible_duplicate or (unclear and not action.takes_key)
         self.ledger.settle(key, {"state": "started", "attempts": earlier.attempts + 1, "possible_duplicate": duplicate})
         return Calling(step, params, key)
@@ -242,7 +303,7 @@ class EnginePort:
     def _run_local(self, run: Run, step: Do, action: Action, params: dict[str, Any]) -> Done:
         key = run.step_key(step.path)
         call = ActionCall(action=action, params=params, key=key, event=run.event, account=step.account)
-        with _undone_if_failed(self.tx):
+        with self.tx.alone():
             result = self._host.run_local(call, self.tx, self.emitter(run, action.plugin, key))
         self._write(run, action, params, key, state="done", result=result)
         crash_point("run.after_local_action")
@@ -322,26 +383,13 @@ _DROP_WAITS = delete(waits).where(waits.c.run.in_(bindparam("ids", expanding=Tru
 
 @contextmanager
 def _left_to_the_walk(what: str) -> Iterator[None]:
-    """Go on when one fact of a batch cannot be asked: the run's own walk meets the failure again and answers for it."""
+    """Go on when a batch cannot ask a fact or an operator: each run meets the failure again and answers for it."""
     try:
         yield
     except StorageError:
         raise
     except VitrinError as exc:
-        log.warning("a fact could not be loaded ahead", what=what, error=exc.message)
-
-
-@contextmanager
-def _undone_if_failed(tx: Tx) -> Iterator[None]:
-    """Undo what a step wrote when it fails; the steps before it stay."""
-    tx.conn.exec_driver_sql("SAVEPOINT step")
-    try:
-        yield
-    except Exception:
-        tx.conn.exec_driver_sql("ROLLBACK TO SAVEPOINT step")
-        tx.conn.exec_driver_sql("RELEASE SAVEPOINT step")
-        raise
-    tx.conn.exec_driver_sql("RELEASE SAVEPOINT step")
+        log.warning("a fact or an operator could not be asked ahead", what=what, error=exc.message)
 
 
 def caps_of(rule: Rule, customer: str | None, key: str | None) -> list[CapRule]:

@@ -18,20 +18,20 @@ from core.errors import InvalidInput, RuleError
 from core.schemas import Checker, compile_schema
 from core.timetable import parse_schedule
 from rules.conditions import Always, Condition, Scope, compile_condition
+from rules.date_fields import read_date_plan
 from rules.fields import split_path
+from rules.silence_plan import read_silence_plan
 from rules.steps import Await, Branch, Instruction, Stop, compile_await, compile_steps, duration_at, reworded
 
-#: Triggers of a rule's own (schedule, webhook, form, date, call) arrive as events of these types for that rule alone.
+#: Triggers of a rule's own (and calls by name) arrive as events of these types for that rule alone.
 OWN_EVENTS = {
     "schedule": "rule.scheduled",
     "webhook": "rule.webhook",
     "form": "rule.started",
     "date": "rule.date_reached",
+    "silence": "rule.silence",
 }
 CALLED = "rule.called"
-
-#: Date fields of records that a rule may start from, and whether they come back every year.
-DATES = {"customer.birthday": True, "customer.created_at": False, "order.created_at": False, "order.status_at": False}
 
 _MOST_TEXT = 200_000
 #: Values and levels of a YAML text; reading takes longer than in proportion to both.
@@ -210,18 +210,25 @@ def _trigger(when: Mapping[str, Any], name: str) -> Trigger:
         types = [when["event"]] if isinstance(when["event"], str) else when["event"]
         return Trigger(kind="event", types=tuple(types), document=when)
     if "absence" in when:
-        if "after" not in when:
-            raise RuleError("when.after", "is missing: name the event after which the other one is expected")
-        return Trigger(kind="absence", types=(when["after"],), document=when)
+        return _absence(when)
     kind = next(kind for kind in OWN_EVENTS if kind in when)
     if kind == "schedule":
         zone = reworded(lambda: find_zone(when.get("zone", "UTC"), "when.zone"))
         reworded(lambda: parse_schedule(when["schedule"], zone, path="when.schedule"))
     if kind == "date":
-        if when["date"] not in DATES:
-            raise RuleError("when.date", f"must be one of {', '.join(DATES)}")
-        duration_at(when.get("offset"), "when.offset", signed=True)
+        read_date_plan(when)
     return Trigger(kind=kind, types=(OWN_EVENTS[kind],), document=when)
+
+
+def _absence(when: Mapping[str, Any]) -> Trigger:
+    """Return the trigger of an event that does not come: after another one, or at all."""
+    if "after" not in when:
+        read_silence_plan(when)
+        return Trigger(kind="silence", types=(OWN_EVENTS["silence"],), document=when)
+    for word in ("per", "between"):
+        if word in when:
+            raise RuleError(f"when.{word}", "belongs to an absence without 'after'; leave one of the two out")
+    return Trigger(kind="absence", types=(when["after"],), document=when)
 
 
 def _prelude(trigger: Trigger, scope: Scope) -> Sequence[Instruction]:

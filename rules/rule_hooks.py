@@ -58,6 +58,11 @@ def drop_token(engine: "Engine", tx: Tx, name: str, *, actor: str) -> None:
     record(tx, entry, engine.clock.now())
 
 
+def has_token(engine: "Engine", conn: Connection, name: str) -> bool:
+    """Tell whether the rule's webhook is open: whether it was given a token."""
+    return _SECRET in engine.secrets.names(conn, _scope(get_rule(conn, name).name))
+
+
 def check_call(engine: "Engine", conn: Connection, address: str, token: str | None) -> str:
     """Return the name of the rule that listens at this address, when the token opens it.
 

@@ -18,14 +18,16 @@ from core.durations import Duration, add, add_calendar
 from core.errors import RuleError
 from core.events import Event
 from core.windows import next_open
-from rules.conditions import ASKED, Condition, FactUse
+from rules.conditions import FactUse
 from rules.fields import MISSING, getter
 from rules.fields import walk as walk_path
-from rules.operators import read_moment
+from rules.operators import Compared
 from rules.plain import PlainData, plain
 from rules.rule import Rule
 from rules.steps import Await, Branch, Do, Each, Jump, RunRule, Sleep, Split, Stop, templates_in
 from rules.templates import Template, resolve_value
+from rules.values import read_moment
+from rules.verdict import judge
 from rules.words import LANGUAGES
 
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
@@ -138,6 +140,10 @@ class Port(Protocol):
         """Return the answers by slot; what is not known is left out."""
         ...
 
+    def compare(self, compared: Mapping[str, Compared]) -> dict[str, bool | None]:
+        """Return what plugins' operators say, by slot."""
+        ...
+
     def effect(self, run: Run, step: Do, params: dict[str, Any]) -> Done | Pause:
         """Do it, record it, or say why not now."""
         ...
@@ -173,17 +179,6 @@ def event_fields(event: Event) -> dict[str, Any]:
     return {"id": event.id, "type": event.type, "time": event.time, "key": event.key, "source": event.source}
 
 
-def judge(condition: Condition, run: Run, port: Port, data: Mapping[str, Any]) -> bool | None:
-    """Evaluate a condition, loading the facts that it asks for into the picture."""
-    uses = condition.facts
-    if uses and isinstance(data, dict):
-        missing = [use for use in uses if not use.is_asked(data)]
-        if missing:
-            data["facts"].update(port.load_facts(run, missing, data))
-            data["facts"].setdefault(ASKED, []).extend(use.slot for use in missing)
-    return condition.test(data)
-
-
 # The walk
 
 
@@ -209,7 +204,7 @@ def _arrive(run: Run, port: Port) -> Pause | None:
         return None
     data = picture(run, port, port.refresh(run) if again else None)
     verdict = judge(run.rule.condition, run, port, data)
-    if again or run.rule.condition.facts:
+    if again or run.rule.condition.needs_runner:
         run.tell("recheck" if again else "condition", "if", verdict=verdict, told=run.rule.condition.explain(data))
     run.vars["checked"] = True
     run.vars.pop("recheck", None)
@@ -461,7 +456,7 @@ def event_matches(wait: Listening, event: Event, run: Run, port: Port) -> bool:
         "facts": {},
         "steps": run.vars.get("steps", {}),
     }
-    return condition.test(whole) is True
+    return judge(condition, run, port, whole) is True
 
 
 def same_value(found: Any, wanted: Any) -> bool:

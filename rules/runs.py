@@ -107,9 +107,9 @@ def retry_run(tx: Tx, run_id: str, *, where: str = "failed", version: str = "sam
         raise Conflict(f"the run did not fail ({row.outcome}); retry it from the start instead")
     _forget_failure(tx.conn, row)
     ready = {"status": "ready", "outcome": None, "reason": None, "due_at": now, "attempts": 0, "finished_at": None}
-    # The other side has refused the last try, so the next one repeats nothing.
+    # Where the other side has refused the last try, the next one repeats nothing.
     kept = {name: value for name, value in row.vars.items() if name not in ("failed_at", "failed_key")}
-    state = {"cursor": row.vars.get("failed_at", row.cursor), "vars": {**kept, "answered": True}}
+    state = {"cursor": row.vars.get("failed_at", row.cursor), "vars": {"answered": True, **kept}}
     tx.conn.execute(update(runs).where(runs.c.id == run_id).values(**ready, **state))
     return run_id
 

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
-from core.capabilities import ActionCall
+from core.capabilities import Action, ActionCall
 from core.clock import VirtualClock
 from core.effects import Effect
 from core.errors import InvalidInput, VitrinError
 from core.events import Event, read_event, text_at
 from core.ids import new_id
+from core.policy.caps import caps_on, list_caps
 from core.policy.guard import Question
 from core.policy.guard import judge as ask
 from core.tables import events
 from core.writer import Tx
 from rules.conditions import Always, Condition, FactUse, Group, Row
 from rules.intake import event_picture, new_run
+from rules.operators import Compared
 from rules.port import EnginePort, caps_of
 from rules.rule import Mode, Rule, compile_rule, read_yaml
 from rules.run import (
@@ -32,12 +34,12 @@ from rules.run import (
     Pause,
     Run,
     Sleeping,
-    judge,
     take_answer,
     walk,
 )
 from rules.steps import Do, RunRule
 from rules.store import find_rule
+from rules.verdict import judge
 
 if TYPE_CHECKING:
     from rules.engine import Engine
@@ -101,6 +103,7 @@ class RecordingPort:
         self.done: dict[str, list[dict[str, Any]]] = {}
         self._engine = engine
         self._conn = conn
+        self._caps = list_caps(conn)
         self._clock = clock
         self._past = EnginePort(Tx(conn), engine.invoker, engine.intake, clock, None)
 
@@ -109,6 +112,9 @@ class RecordingPort:
 
     def load_facts(self, run: Run, uses: Sequence[FactUse], picture: Mapping[str, Any]) -> dict[str, Any]:
         return self._past.load_facts(run, uses, picture)
+
+    def compare(self, compared: Mapping[str, Compared]) -> dict[str, bool | None]:
+        return self._past.compare(compared)
 
     def look_back(self, run: Run, wait: Listening) -> Event | None:
         found = self._past.look_back(run, wait)
@@ -129,7 +135,7 @@ class RecordingPort:
                 action.checker.check(params, path="with")
         except InvalidInput as exc:
             return Done(None, "failed", exc.message)
-        stop = self._guard(run)
+        stop = self._guard(run, action)
         if stop is not None:
             return stop
         key = run.step_key(step.path)
@@ -153,13 +159,14 @@ class RecordingPort:
         self.done.setdefault(run.id, []).append(told)
         return Done({}, "watched")
 
-    def _guard(self, run: Run) -> Done | Pause | None:
+    def _guard(self, run: Run, action: Action) -> Done | Pause | None:
         limits = run.rule.limits
         question = Question(
             now=self.now(),
             due=run.at,
             valid_for=limits.valid_for,
             caps=() if run.acted else caps_of(run.rule, run.event.customer, run.key),
+            shop_caps=caps_on(self._caps, kind=action.effect, customer=run.event.customer, watching=True),
             ask=limits.ask,
             approved=False,
             zone=self.zone,
@@ -310,7 +317,7 @@ def _may_start(run: Run, port: RecordingPort, result: _Result, turns: _Turns, nu
         return True
     data = event_picture(run.event, port.now().astimezone(port.zone), port.shop)
     verdict = run.rule.condition.test(data)
-    if verdict is True or (verdict is None and run.rule.condition.facts):
+    if verdict is True or (verdict is None and run.rule.condition.needs_runner):
         run.vars["started"] = turns.start(run, number)
         return run.vars["started"]
     _hear(run, port, result, data)

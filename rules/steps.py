@@ -14,8 +14,8 @@ from core.errors import InvalidInput, RuleError
 from core.windows import Window, parse_time, parse_window
 from rules.conditions import Condition, Scope, compile_condition
 from rules.fields import Getter, getter, split_path
-from rules.operators import read_moment
 from rules.templates import Template, compile_template
+from rules.values import read_moment
 
 T = TypeVar("T")
 

@@ -230,18 +230,23 @@ class Book:
         self.refresh(conn)
 
     def _take(self, conn: Connection, row: Row[Any]) -> None:
-        self.matcher.remove(row.id)
-        self.watching.discard(row.id)
         self.broken.pop(row.name, None)
-        if row.state not in LIVE or row.version is None:
-            return
-        try:
-            self.matcher.add(self.version(conn, row.id, row.version))
-        except RuleError as exc:
-            self.broken[row.name] = str(exc)
-            return
-        if row.state == "watching":
+        rule = None
+        if row.state in LIVE and row.version is not None:
+            try:
+                rule = self.version(conn, row.id, row.version)
+            except RuleError as exc:
+                self.broken[row.name] = str(exc)
+        # Events are matched meanwhile: a rule that only watches must never be seen as one that acts, and a changed one
+        # takes the place of the older in one go.
+        if rule is not None and row.state == "watching":
             self.watching.add(row.id)
+        if rule is None:
+            self.matcher.remove(row.id)
+        else:
+            self.matcher.add(rule)
+        if rule is None or row.state != "watching":
+            self.watching.discard(row.id)
 
     def version(self, conn: Connection, rule_id: str, number: int) -> Rule:
         """Return a compiled version; runs that are under way stay on theirs."""

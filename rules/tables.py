@@ -28,11 +28,37 @@ rules = Table(
     #: The text being edited, apart from what is live.
     Column("draft", Text),
     Column("draft_at", Moment),
+    #: Which of the draft's steps is shown: undo lowers it, redo raises it.
+    Column("draft_step", Integer),
     Column("archived_at", Moment),
     #: Number of the last change to state or version (mark `rules.stamp`): processes take in what is newer.
     Column("stamp", Integer, nullable=False, index=True),
     Column("created_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
+)
+
+#: The texts that a rule's draft went through: undo and redo walk along them.
+draft_steps = Table(
+    "draft_steps",
+    metadata,
+    Column("rule", ID, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    #: What was changed, for "Undo: ..."; a message of the UI with its values.
+    Column("label", Json, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    PrimaryKeyConstraint("rule", "number"),
+)
+
+#: Who has a rule's draft open for editing; another one looks on until they take over.
+draft_editors = Table(
+    "draft_editors",
+    metadata,
+    Column("rule", ID, primary_key=True),
+    Column("session", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("seen_at", Moment, nullable=False),
 )
 
 #: Immutable; a run is pinned to its version.
@@ -93,8 +119,14 @@ runs = Table(
     Column("fence", Integer, nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("finished_at", Moment),
+    #: With the rule, so that whose turn it is can be told from the index alone.
     Index(
-        "ix_runs_due", "due_at", sqlite_where=text("due_at IS NOT NULL"), postgresql_where=text("due_at IS NOT NULL")
+        "ix_runs_due",
+        "due_at",
+        "id",
+        "rule",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
     ),
     Index("ix_runs_rule", "rule", "started_at"),
     Index("ix_runs_event", "event"),
@@ -126,6 +158,27 @@ wait_fields = Table(
     Column("event_type", Text, nullable=False),
     Column("field", Text, nullable=False),
     PrimaryKeyConstraint("event_type", "field"),
+)
+
+#: Since when each key (or the whole shop, the empty one) has been without the event that a rule misses.
+silences = Table(
+    "silences",
+    metadata,
+    Column("rule", ID, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    #: When the silence is long enough; empty once the rule was told, until the event comes again.
+    Column("due_at", Moment),
+    #: When the rule was told of this silence.
+    Column("told_at", Moment),
+    PrimaryKeyConstraint("rule", "key"),
+    Index(
+        "ix_silences_due",
+        "rule",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
 )
 
 #: One row each time a run moved on; its lines tell each condition's expected and actual, each action, each wait.

@@ -1,41 +1,32 @@
-"""Triggers of a rule's own: schedules, dates of records, a person's hand, another system's call.
+"""Triggers of a rule's own: schedules, dates of records, silences, a person's hand, another system's call.
 
 Each becomes an event that only this rule hears, so that runs, traces and "why?" work the same for all.
 """
 
-from calendar import isleap
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Column, Connection, or_, select
+from sqlalchemy import Connection, select
 
-from core.durations import Duration, add, at_local
 from core.errors import Conflict, InvalidInput, NotFound
 from core.events import Event, EventType
 from core.ids import new_id
 from core.schedule import Entry
 from core.schemas import compile_schema
 from core.shop.snapshots import order_data, snapshot_customers, snapshot_products
-from core.shop.tables import customers, orders
 from core.tables import schedules
 from core.timetable import Missed
 from core.writer import Tx
-from rules.rule import DATES, OWN_EVENTS, Rule
-from rules.steps import duration_at
+from rules.date_fields import read_date_plan
+from rules.dates import date_events, keep_indexes, spec_of
+from rules.own_events import own_event
+from rules.rule import OWN_EVENTS, Rule
+from rules.silences import arm, forget_archived, on_alarm, schedule_id_of
 from rules.store import LIVE, get_rule
 
 if TYPE_CHECKING:
     from rules.engine import Engine
-
-SOURCE = "vitrin/rules"
-_COLUMNS: dict[str, Column[Any]] = {
-    "customer.birthday": customers.c.birthday,
-    "customer.created_at": customers.c.created_at,
-    "order.created_at": orders.c.created_at,
-    "order.status_at": orders.c.status_at,
-}
 
 
 def own_event_types() -> list[EventType]:
@@ -45,6 +36,7 @@ def own_event_types() -> list[EventType]:
         OWN_EVENTS["webhook"]: ("Another system called", "Başka bir sistem çağırdı", "Вызов другой системы"),
         OWN_EVENTS["form"]: ("Started by hand", "Elle başlatıldı", "Запущено вручную"),
         OWN_EVENTS["date"]: ("A date has come", "Bir tarih geldi", "Наступила дата"),
+        OWN_EVENTS["silence"]: ("An event did not come for long", "Bir olay uzun süre gelmedi", "Долго нет события"),
         "rule.called": ("Called by another rule", "Başka bir kural çağırdı", "Вызвано другим правилом"),
         "run.failed": ("A run failed", "Bir çalışma başarısız oldu", "Запуск завершился ошибкой"),
     }
@@ -62,120 +54,58 @@ def own_event_types() -> list[EventType]:
     ]
 
 
-# Schedules and dates
+# By the clock
 
 
 def sync_schedules(engine: "Engine", tx: Tx) -> None:
-    """Make the stored schedules those of the live rules, no more and no less."""
-    wanted = {entry.id: entry for rule in engine.book if (entry := _entry(rule, engine.settings.zone)) is not None}
+    """Make the stored schedules, alarms and date indexes those of the live rules, no more and no less."""
     stored = select(schedules.c.id).where(schedules.c.owner == "rule")
-    for schedule_id in set(tx.conn.execute(stored).scalars()) - wanted.keys():
+    running = set(tx.conn.execute(stored).scalars())
+    entries = {entry.id: entry for rule in engine.book if (entry := _entry(rule, engine.settings.zone)) is not None}
+    silent = {schedule_id_of(rule.id): rule for rule in engine.book if rule.trigger.kind == "silence"}
+    for schedule_id in running - entries.keys() - silent.keys():
         engine.scheduler.remove(tx, schedule_id)
-    for entry in wanted.values():
+    for entry in entries.values():
         engine.scheduler.put(tx, entry)
+    for schedule_id, rule in silent.items():
+        arm(engine, tx, rule, running=schedule_id in running)
+    forget_archived(tx)
+    plans = [read_date_plan(rule.trigger.document) for rule in engine.book if rule.trigger.kind == "date"]
+    keep_indexes(tx, plans, engine.clock.now())
 
 
 def _entry(rule: Rule, zone: str) -> Entry | None:
     when = rule.trigger.document
     if rule.trigger.kind == "schedule":
-        missed = Missed(when.get("missed", "last"))
-        return Entry(
-            id=f"rule:{rule.id}",
-            owner="rule",
-            name=rule.name,
-            spec=when["schedule"],
-            zone=when.get("zone", zone),
-            missed=missed,
-        )
-    if rule.trigger.kind == "date":
-        spec = f"every day at {when.get('at', '09:00')}"
-        return Entry(id=f"rule:{rule.id}", owner="rule", name=rule.name, spec=spec, zone=zone, missed=Missed.ALL)
-    return None
+        spec, missed = when["schedule"], Missed(when.get("missed", "last"))
+    elif rule.trigger.kind == "date":
+        spec, missed = spec_of(read_date_plan(when)), Missed(when.get("missed", "all"))
+    else:
+        return None
+    return Entry(
+        id=schedule_id_of(rule.id),
+        owner="rule",
+        name=rule.name,
+        spec=spec,
+        zone=when.get("zone", zone),
+        missed=missed,
+    )
 
 
 def on_tick(engine: "Engine", tx: Tx, schedule_id: str, planned_at: datetime) -> None:
-    """A rule's schedule is due: tell the rule, or look whose date has come."""
+    """A rule's time has come: tell the rule, look whose date has come, or who has been silent for too long."""
     engine.book.refresh(tx.conn)
     rule = engine.book.matcher.get(schedule_id.removeprefix("rule:"))
     if rule is None:
         return
     if rule.trigger.kind == "date":
-        engine.intake.take(tx, _date_events(engine, tx.conn, rule, planned_at))
-        return
-    data = {"rule": rule.name, "planned_at": planned_at.isoformat()}
-    ident = f"{schedule_id}/{planned_at.isoformat()}"
-    engine.intake.take(tx, [own_event(engine, OWN_EVENTS["schedule"], ident, data)])
-
-
-def own_event(
-    engine: "Engine",
-    type: str,
-    ident: str,
-    data: dict[str, Any],
-    *,
-    key: str | None = None,
-    customer: str | None = None,
-) -> Event:
-    """Return an event of the engine's own."""
-    now = engine.clock.now()
-    return Event(
-        id=new_id(),
-        source=SOURCE,
-        external_id=ident,
-        type=type,
-        time=now,
-        received_at=now,
-        key=key,
-        customer=customer,
-        data=data,
-    )
-
-
-def _date_events(engine: "Engine", conn: Connection, rule: Rule, planned_at: datetime) -> list[Event]:
-    when = rule.trigger.document
-    field = when["date"]
-    offset = duration_at(when.get("offset"), "when.offset", signed=True) or Duration()
-    today = planned_at.astimezone(engine.zone).date()
-    noun = field.split(".")[0]
-    ids = sorted({ident for day in _days_before(today, offset) for ident in _records_at(engine, conn, field, day)})
-    found = (
-        order_data(conn, ids)
-        if noun == "order"
-        else {ident: {"customer": customer} for ident, customer in snapshot_customers(conn, ids).items()}
-    )
-    events = []
-    for ident, data in found.items():
-        customer = data.get("customer", {}).get("id")
-        told = {**data, "rule": rule.name, "date": {"field": field, "day": today.isoformat()}}
-        event_id = f"rule:{rule.id}/{ident}/{today}"
-        events.append(own_event(engine, OWN_EVENTS["date"], event_id, told, key=ident, customer=customer))
-    return events
-
-
-def _days_before(today: date, offset: Duration) -> list[date]:
-    """Return the days whose date, moved by the offset, is today: several (or none) at the ends of months."""
-
-    def moved(day: date, by: Duration) -> date:
-        return add(datetime.combine(day, time(12), UTC), by, ZoneInfo("UTC")).date()
-
-    middle = moved(today, -offset)
-    around = (middle + timedelta(days=shift) for shift in range(-3, 4))
-    return [day for day in around if moved(day, offset) == today]
-
-
-def _records_at(engine: "Engine", conn: Connection, field: str, day: date) -> list[str]:
-    column = _COLUMNS[field]
-    table = column.table
-    if DATES[field]:
-        ends = [column.like(f"%-{day:%m-%d}")]
-        if (day.month, day.day) == (2, 28) and not isleap(day.year):
-            ends.append(column.like("%-02-29"))
-        condition = or_(*ends)
-    else:
-        start = at_local(datetime.combine(day, time.min), engine.zone)
-        end = at_local(datetime.combine(day + timedelta(days=1), time.min), engine.zone)
-        condition = (column >= start) & (column < end)
-    return list(conn.execute(select(table.c.id).where(condition).order_by(table.c.id)).scalars())
+        engine.intake.take(tx, date_events(engine, tx.conn, rule, planned_at))
+    elif rule.trigger.kind == "silence":
+        on_alarm(engine, tx, rule)
+    elif rule.trigger.kind == "schedule":
+        data = {"rule": rule.name, "planned_at": planned_at.isoformat()}
+        ident = f"{schedule_id}/{planned_at.isoformat()}"
+        engine.intake.take(tx, [own_event(engine, OWN_EVENTS["schedule"], ident, data)])
 
 
 # By hand

@@ -101,12 +101,62 @@ SENTENCES: dict[str, tuple[str, str, str]] = {
     ),
     "acted": ("It acted.", "Yapıldı.", "Сработала."),
     "waiting": ("It is waiting until {until}.", "Şu ana kadar bekliyor: {until}.", "Ожидает до {until}."),
+    "waiting_for": (
+        "It is waiting until {until}: {reason}.",
+        "Şu ana kadar bekliyor: {until} ({reason}).",
+        "Ожидает до {until}: {reason}.",
+    ),
     "waiting_turn": ("It is waiting for its turn.", "Sırasını bekliyor.", "Ждёт своей очереди."),
     "held": ("It is held for approval: {reason}.", "Onay bekliyor: {reason}.", "Задержана до одобрения: {reason}."),
     "skipped": ("It was skipped: {reason}.", "Atlandı: {reason}.", "Пропущена: {reason}."),
     "failed": ("It failed: {reason}.", "Başarısız oldu: {reason}.", "Ошибка: {reason}."),
     "cancelled": ("It was cancelled: {reason}.", "İptal edildi: {reason}.", "Отменена: {reason}."),
     "run_stopped": ("It stopped: {reason}.", "Durdu: {reason}.", "Остановилась: {reason}."),
+    "no_record": (
+        "There is no record with the date {field} there.",
+        "Orada {field} tarihi olan bir kayıt yok.",
+        "Там нет записи с датой {field}.",
+    ),
+    "date_missing": (
+        "{field} is not known there, so no time is planned.",
+        "{field} bilinmiyor, bu yüzden bir zaman planlanmadı.",
+        "{field}: неизвестно, поэтому время не назначено.",
+    ),
+    "date_odd": (
+        "{field} is {value}, which is no date: write it like 2026-12-31.",
+        "{field}: {value} bir tarih değil; 2026-12-31 gibi yazın.",
+        "{field}: {value} не дата; напишите так: 2026-12-31.",
+    ),
+    "date_ahead": (
+        "Its time comes at {until}: {field} is {value}.",
+        "Zamanı şu: {until}; {field}: {value}.",
+        "Время наступит {until}; {field}: {value}.",
+    ),
+    "date_past": (
+        "Its time, {until}, had passed when the date was set or the automation was switched on; {field} is {value}.",
+        "Tarih girildiğinde ya da otomasyon açıldığında zamanı ({until}) geçmişti; {field}: {value}.",
+        "Время {until} прошло до того, как дата была указана или автоматизация включена; {field}: {value}.",
+    ),
+    "silence_unknown": (
+        "{event} has not been seen there since the automation began to watch.",
+        "Otomasyon izlemeye başladığından beri orada {event} görülmedi.",
+        "С начала наблюдения там не было события {event}.",
+    ),
+    "silence_ahead": (
+        "The last {event} was at {since}; it acts at {until} unless another one comes.",
+        "Son {event}: {since}; yenisi gelmezse şu zaman çalışır: {until}.",
+        "Последнее событие {event}: {since}; сработает {until}, если не будет нового.",
+    ),
+    "silence_told": (
+        "It was told of this silence at {at}; the next {event} starts a new count.",
+        "Bu sessizlik {at} zamanında bildirildi; sıradaki {event} sayımı yeniden başlatır.",
+        "Об этой тишине сообщено {at}; следующее событие {event} начнёт новый отсчёт.",
+    ),
+    "silence_past": (
+        "The silence since {since} was over before the automation was on; the next {event} starts a new count.",
+        "{since} zamanından beri süren sessizlik otomasyon açılmadan doldu; sıradaki {event} yeni sayım başlatır.",
+        "Тишина с {since} истекла до включения автоматизации; следующее событие {event} начнёт новый отсчёт.",
+    ),
     "no_event": (
         "Nothing that this automation listens to has happened there.",
         "Orada bu otomasyonun dinlediği bir şey olmadı.",

@@ -16,6 +16,7 @@ from engines import make_engine
 from commands.line import run_line
 from core.clock import VirtualClock
 from core.host import Builtin
+from core.settings import load_settings
 from plugins import BUILTINS
 
 RULE = """\
@@ -58,6 +59,11 @@ class CommandLine:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+
+    @property
+    def database(self) -> str:
+        """Return the address of the shop's database."""
+        return load_settings({"home": self.home}, {}).database
 
     def __call__(self, *words: str, stdin: str | bytes = "") -> Answer:
         return type_words(*words, "--home", str(self.home), stdin=stdin)

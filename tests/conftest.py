@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from core.clock import VirtualClock
 
-pytest_plugins = ("postgres",)
+pytest_plugins = ("database_fixtures",)
 
 # A developer's own settings, proxies and database must not reach the tests; TZ stays, the tests hold in every zone.
 for name in list(os.environ):
@@ -23,7 +23,6 @@ os.environ["NO_COLOR"] = "1"
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci")
 
-NEEDS_POSTGRES = {"postgres_url", "postgres_database"}
 NEVER_RESOLVE = (".invalid", ".test")  # reserved by RFC 6761
 
 
@@ -108,10 +107,3 @@ def no_outside_calls(network_guard: NetworkGuard) -> Iterator[None]:
 def clock() -> VirtualClock:
     """A clock that stands at noon of an ordinary Thursday until the test moves it."""
     return VirtualClock(datetime(2026, 1, 15, 12, 0, tzinfo=UTC))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs PostgreSQL, so that nobody can forget to."""
-    for item in items:
-        if NEEDS_POSTGRES & set(getattr(item, "fixturenames", ())):
-            item.add_marker("db")

@@ -7,6 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from databases import place_database
+from engines import make_tables
+
 from commands.demo_story import Player, connect_chat, load_kit
 from core.clock import VirtualClock
 from core.http import HttpClient
@@ -28,6 +31,7 @@ def kit_of(days: int) -> Any:
 def demo_shop(home: Path, *, seed: int = 7, days: int = 6, now: datetime = NOW) -> Iterator[SimpleNamespace]:
     """Yield an open demo shop whose past has not been played yet: engine, player, clock and chat."""
     kit, clock = kit_of(days), VirtualClock(now)
+    place_database(home, make_tables)
     with kit.ChatProvider(seed, now_s=lambda: clock.now().timestamp()) as chat:
         flags = {"home": home, "synchronous": "off", "demo": True, "plugins_on": "demo", "allow_hosts": chat.address}
         shop = {"zone": "Europe/Istanbul", "currency": "TRY", "region": "TR"}

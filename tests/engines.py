@@ -1,12 +1,11 @@
-"""Engines for tests: real SQLite, real plugins, a clock that the test moves."""
+"""Engines for tests: a real database, real plugins, a clock that the test moves."""
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+from databases import databases, place_database
 
 from core.clock import VirtualClock
 from core.db import Database
@@ -21,25 +20,27 @@ from rules.store import publish
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
-@cache
-def _empty_database() -> Path:
-    """Return a database with all tables, made once: most of a test's time would go into making them."""
-    path = Path(tempfile.mkdtemp()) / "empty.db"
-    db = Database(f"sqlite:///{path}", synchronous="off")
+def make_tables(url: str) -> None:
+    """Bring an empty database up to this program: most of a test's time would go into it."""
+    db = Database(url, synchronous="off")
     upgrade(db)
     db.close()
-    return path
 
 
 def make_engine(home: Path, *, clock: VirtualClock | None = None, **flags: Any) -> Engine:
-    """Return an open engine with its own database in `home`."""
+    """Return an open engine with its own database, named by `home`."""
     given = {"home": home, "synchronous": "off", "zone": "UTC", **flags}
-    if "database" not in flags and not (home / "vitrin.db").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        shutil.copy(_empty_database(), home / "vitrin.db")
+    if "database" not in flags:
+        place_database(home, make_tables)
     engine = Engine(load_settings(given, {}), BUILTINS, Parts(clock=clock or VirtualClock(START)))
+    databases.keep(home, lambda: _let_go(engine))
     engine.open()
     return engine
+
+
+def _let_go(engine: Engine) -> None:
+    engine.polling.settle()
+    engine.db.close()
 
 
 def put_rule(engine: Engine, text: str, state: str = "on") -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from databases import FILE, databases
 from sqlalchemy import func, insert, select, text
 
 from core import audit
@@ -37,7 +38,9 @@ class Home:
     """One installation: settings, database and writer."""
 
     def __init__(self, folder: Path, database: str | None = None) -> None:
-        self.settings: Settings = load_settings({"home": folder, "database": database}, {})
+        self.settings: Settings = load_settings(
+            {"home": folder, "database": database or databases.url(folder / FILE)}, {}
+        )
         folder.mkdir(parents=True, exist_ok=True)
         self.db = Database(self.settings.database)
         self.writer = Writer(self.db)

@@ -53,6 +53,8 @@ def vitrin_check(ctx: Any) -> dict[str, Any]:
 def verify(ctx: Any, request: dict[str, Any]) -> None:
     if request["method"] != "GET" and request["headers"].get("x-token") != ctx.settings["secret"]:
         ctx.reject("wrong token")
+    if b"hang_in_verify" in request["body"]:
+        time.sleep(30)
 
 
 def run(ctx: Any, request: dict[str, Any]) -> dict[str, Any] | None:

@@ -8,6 +8,8 @@ from types import ModuleType
 from typing import Any
 
 import pluggy
+from databases import place_database
+from engines import make_tables
 from sqlalchemy import select
 
 from core.clock import VirtualClock
@@ -79,6 +81,7 @@ class Polled:
     ) -> None:
         sys.modules["feed_plugin"] = make_plugin(run, settings=settings)
         feed = Builtin(name="feed", module="feed_plugin", summary="News", on=True)
+        place_database(home, make_tables)
         given = {"home": home, "synchronous": "off", "zone": "UTC"}
         self.clock = VirtualClock(start)
         self.engine = Engine(load_settings(given, {}), {**BUILTINS, "feed": feed}, Parts(clock=self.clock))

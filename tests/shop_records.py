@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, event, func, select
@@ -113,7 +112,3 @@ def open_records(url: str) -> Iterator[Records]:
         yield Records(db=db, writer=Writer(db))
     finally:
         db.close()
-
-
-def sqlite_url(folder: Path) -> str:
-    return f"sqlite:///{folder}/shop.db"

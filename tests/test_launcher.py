@@ -107,3 +107,16 @@ def test_wrong_named_python_is_refused(project: Path):
     result = start(project / "vitrin", cwd=project, VITRIN_PYTHON="/nothing/here")
     assert result.returncode == 1
     assert "VITRIN_PYTHON is /nothing/here" in result.stderr
+
+
+def test_all_tests_run_on_both_databases(project: Path):
+    (project / "tests").mkdir()
+    (project / "tests" / "prepare.sh").write_text("")
+    (project / "requirements-dev.lock").write_text(LOCK)
+    (project / "pytest.py").write_text("import sys\nprint(*sys.argv[1:])\nsys.exit('postgresql' not in sys.argv)\n")
+    done = start(project / "vitrin", "test", cwd=project)
+    first, second = done.stdout.splitlines()
+    assert "--database" not in first
+    assert f"{first} --database postgresql --kills 50" == second
+    assert done.returncode == 1, "what fails on one of them fails"
+    assert start(project / "vitrin", "test", "tests/core", cwd=project).stdout == "tests/core\n"

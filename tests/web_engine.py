@@ -1,14 +1,13 @@
 """An open engine for tests of the web, with a plugin that has settings, a secret and a webhook."""
 
-import shutil
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from databases import place_database
 from engines import START
 
-from core.clock import VirtualClock
+from core.clock import Clock, VirtualClock
 from core.host import Builtin
 from core.settings import load_settings
 from plugins import BUILTINS
@@ -21,21 +20,18 @@ HOOKED = Builtin(name="hooked", module="hooked_plugin", summary="Listens", on=Tr
 
 
 def open_engine(home: Path, **flags: Any) -> Engine:
-    home.mkdir(parents=True, exist_ok=True)
-    shutil.copy(_new_database(), home / "vitrin.db")
+    place_database(home, start_once)
     return _open(home, **flags)
 
 
-def _open(home: Path, **flags: Any) -> Engine:
+def _open(home: Path, *, clock: Clock | None = None, **flags: Any) -> Engine:
     settings = load_settings({"home": home, "synchronous": "off", "zone": "UTC", **flags}, {})
-    engine = Engine(settings, {**BUILTINS, HOOKED.name: HOOKED}, Parts(clock=VirtualClock(START)))
+    engine = Engine(settings, {**BUILTINS, HOOKED.name: HOOKED}, Parts(clock=clock or VirtualClock(START)))
     engine.open()
     return engine
 
 
-@cache
-def _new_database() -> Path:
-    """Return a database as it is after the first start: making its tables takes most of that time."""
-    home = Path(tempfile.mkdtemp())
-    _open(home).close()
-    return home / "vitrin.db"
+def start_once(url: str) -> None:
+    """Bring an empty database to where it is after the first start."""
+    with tempfile.TemporaryDirectory() as home:
+        _open(Path(home), database=url).close()

@@ -1,4 +1,4 @@
-"""The factory of the web application: the API, incoming webhooks and the endpoints for machines."""
+"""The factory of the web application: the UI, the API, incoming webhooks and the endpoints for machines."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,6 +9,8 @@ from werkzeug.routing import BaseConverter
 
 from core.errors import NotAllowed, VitrinError
 from core.ids import new_id
+from core.people import People
+from core.sessions import Sessions
 from core.tokens import Tokens
 from rules.engine import Engine
 from web.api.tables import BASE, ROUTES
@@ -21,6 +23,8 @@ from web.machine import Machine
 from web.openapi import make_document
 from web.problems import from_error, pick_language
 from web.routes import OPEN, Reply, Services, View
+from web.site import HEADERS as PAGE_HEADERS
+from web.site import PAGE_ACCESS, STATIC_ACCESS, Site, wants_page
 
 log = structlog.get_logger("vitrin.web")
 
@@ -51,6 +55,7 @@ def create_app(
     engine: Engine,
     *,
     tokens: Tokens | None = None,
+    people: People | None = None,
     limits: Mapping[str, int] = LIMITS,
     checks: Mapping[str, Callable[[], None]] | None = None,
 ) -> Flask:
@@ -64,13 +69,20 @@ def create_app(
     )
     app.url_map.converters["part"] = Part
     app.url_map.merge_slashes = False
-    services = Services(engine=engine, tokens=tokens or Tokens(engine.db, engine.writer, engine.clock))
+    tokens = tokens or Tokens(engine.db, engine.writer, engine.clock)
+    services = Services(
+        engine=engine,
+        tokens=tokens,
+        people=people or People(engine.db, engine.writer, engine.clock, on_change=tokens.forget),
+        sessions=Sessions(engine.db, engine.writer, engine.clock),
+    )
     counted, hosts = Limits(limits), Hosts(engine.settings)
     gate = Gate(services.tokens, counted)
     app.extensions[ACCESS] = {}
-    _guard(app, engine, hosts)
+    site = Site(services, counted, hosts)
+    _guard(app, engine, hosts, site)
     _add_api(app, Dispatcher(services, gate, counted, hosts))
-    for part in (Machine(services, gate, hosts, checks or {}), Hooks(services, counted, hosts)):
+    for part in (site, Machine(services, gate, hosts, checks or {}), Hooks(services, counted, hosts)):
         for view in part.views():
             add_view(app, view)
     return app
@@ -92,7 +104,7 @@ def _add_api(app: Flask, dispatcher: Dispatcher) -> None:
     add_view(app, View("api.openapi", f"{BASE}/openapi.json", ("GET",), OPEN, answer))
 
 
-def _guard(app: Flask, engine: Engine, hosts: Hosts) -> None:
+def _guard(app: Flask, engine: Engine, hosts: Hosts, site: Site) -> None:
     secure = engine.settings.base_url.startswith("https:")
 
     @app.before_request
@@ -110,7 +122,9 @@ def _guard(app: Flask, engine: Engine, hosts: Hosts) -> None:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        response.headers.update(HEADERS)
+        access = app.extensions[ACCESS].get(request.endpoint, "")
+        page = access == PAGE_ACCESS or g.get("is_page", False)
+        response.headers.update({**HEADERS, **(PAGE_HEADERS if page else {}), **_kept(response, access)})
         response.headers.update(g.get("limit_headers", {}))
         response.headers["X-Request-Id"] = g.request_id
         if secure:
@@ -119,10 +133,19 @@ def _guard(app: Flask, engine: Engine, hosts: Hosts) -> None:
 
     @app.errorhandler(Exception)
     def refuse(exc: Exception) -> Response:
-        return _refusal(exc)
+        return _refusal(exc, site)
 
 
-def _refusal(exc: Exception) -> Response:
+def _kept(response: Response, access: str) -> dict[str, str]:
+    """Static files may be kept by the browser; everything else may not."""
+    return (
+        {"Cache-Control": response.headers["Cache-Control"]}
+        if access == STATIC_ACCESS and response.status_code < 400
+        else {}
+    )
+
+
+def _refusal(exc: Exception, site: Site) -> Response:
     if "request_id" not in g:
         g.request_id = new_id()
     reply = from_error(exc, pick_language(request.headers.get("Accept-Language", "")))
@@ -136,4 +159,7 @@ def _refusal(exc: Exception) -> Response:
             error=str(exc) if known else type(exc).__name__,
             exc_info=None if known else exc,
         )
+    if g.get("is_page", wants_page(request.path, request.headers.get("Accept", ""))):
+        g.is_page = True
+        return site.refusal(exc)
     return write_reply(reply)

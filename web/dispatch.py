@@ -18,8 +18,8 @@ from web.hosts import Hosts
 from web.idempotency import Cleaner, KeyedCall, hash_request, read_key
 from web.limits import Limits
 from web.problems import from_misfits, pick_language
-from web.reading import read_body, read_headers, read_query
-from web.routes import OPEN, PROBLEM, Call, Reply, Route, Services
+from web.reading import read_body, read_headers, read_query, read_upload
+from web.routes import OPEN, PROBLEM, Call, Reply, Route, Services, Upload
 
 #: Who calls a route that is open to everybody.
 _NOBODY = Token(id="", name="nobody", scopes=frozenset(), user=None, expires_at=None)
@@ -37,6 +37,7 @@ class Dispatcher:
         self._hosts = hosts
         self._cleaner = Cleaner()
         self._max_bytes = services.engine.settings.max_body_kb * 1024
+        self._max_upload = services.engine.settings.max_upload_mb * 1024 * 1024
 
     def view(self, route: Route) -> Callable[..., Response]:
         """Return the Flask view of a route."""
@@ -60,12 +61,28 @@ class Dispatcher:
             raise NoSuchPage("nothing has such a name")
         query = read_query(request, parameters)
         only = _wanted_fields(query.pop("fields", None), route)
-        body, text, misfit = self._body(route)
+        if not route.upload:
+            return self._answer_read(route, names, token, query=query, only=only, upload=None)
+        upload = read_upload(request, media=route.media, max_bytes=self._max_upload)
+        with upload.file:
+            return self._answer_read(route, names, token, query=query, only=only, upload=upload)
+
+    def _answer_read(
+        self,
+        route: Route,
+        names: dict[str, str],
+        token: Token,
+        *,
+        query: dict[str, Any],
+        only: frozenset[str] | None,
+        upload: Upload | None,
+    ) -> Reply:
+        body, text, misfit = (None, None, None) if upload else self._body(route)
         if misfit is not None:
             return misfit
         headers = read_headers(request)
         now = self._services.engine.clock.now()
-        keeper = self._keeper(route, token, headers, now) if route.takes_key else None
+        keeper = self._keeper(route, token, headers, now=now, upload=upload) if route.takes_key else None
         if keeper is not None and (earlier := self._earlier(keeper)):
             return earlier
         call = Call(
@@ -76,6 +93,7 @@ class Dispatcher:
             body=body,
             text=text,
             raw=request.get_data() if route.raw else b"",
+            upload=upload,
             headers=headers,
             now=now,
             keeper=keeper,
@@ -98,13 +116,15 @@ class Dispatcher:
                 return None, None, from_misfits(misfits, language)
         return body, text, None
 
-    def _keeper(self, route: Route, token: Token, headers: Mapping[str, str], now: Any) -> KeyedCall | None:
+    def _keeper(
+        self, route: Route, token: Token, headers: Mapping[str, str], *, now: Any, upload: Upload | None
+    ) -> KeyedCall | None:
         key = read_key(headers)
         if key is None or route.scope == OPEN:
             return None
-        request_hash = hash_request(
-            route.method, request.path, request.query_string, request.content_type, request.get_data()
-        )
+        # The type of a form says where its parts end, in another way each time.
+        sent = (upload.digest,) if upload else (request.content_type, request.get_data())
+        request_hash = hash_request(route.method, request.path, request.query_string, *sent)
         return KeyedCall(token=token.id, key=key, request_hash=request_hash, now=now, cleaner=self._cleaner)
 
     def _earlier(self, keeper: KeyedCall) -> Reply | None:

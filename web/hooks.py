@@ -22,6 +22,9 @@ from web.routes import JSON, Reply, Services, View
 
 #: Who may call: whoever can prove it to the plugin, or has the rule's token.
 SIGNED = "signed"
+#: In the environment of a call that came the short way first (`web.lean`): it has been counted against its limit, and
+#: it was refused for this reason.
+COUNTED, REFUSED = "vitrin.counted", "vitrin.refused"
 _PLUGIN = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 _LONGEST_QUERY = 16 * 1024
@@ -37,7 +40,8 @@ class Hooks:
 
     def __init__(self, services: Services, limits: Limits, hosts: Hosts) -> None:
         self._engine = services.engine
-        self._limits = limits
+        #: Counted by the short way, too.
+        self.limits = limits
         self._hosts = hosts
         self._max_bytes = services.engine.settings.max_body_kb * 1024
 
@@ -48,7 +52,7 @@ class Hooks:
 
     def call_plugin(self, plugin: str, account: str, path: str) -> Response:
         """Hand a delivery to the plugin that listens at this address."""
-        self._limits.count("hook", self._address())
+        self.limits.count("hook", self._address())
         hook = self._find(plugin, account, path)
         told = self._request()
         try:
@@ -67,7 +71,10 @@ class Hooks:
 
     def call_rule(self, name: str) -> Response:
         """Start the rule that listens under this name, with the body as it came."""
-        self._limits.count("hook", self._address())
+        if COUNTED not in request.environ:
+            self.limits.count("hook", self._address())
+        if REFUSED in request.environ:
+            raise request.environ[REFUSED]
         _check_query()
         headers = read_headers(request)
         try:
@@ -78,7 +85,7 @@ class Hooks:
         except Conflict as exc:
             raise ServiceUnavailable(exc.message, retry_after=_RETRY_S) from exc
         except NotAllowed as exc:
-            self._limits.count("failed", self._address())
+            self.limits.count("failed", self._address())
             raise Unauthorized(exc.message) from exc
         raw = request.get_data(cache=True)
         check_media(request, (JSON,))

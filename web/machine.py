@@ -6,13 +6,15 @@ from typing import Any
 
 from flask import Response, request
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from core.errors import VitrinError
+from core.spread import Spread
 from rules.engine import Engine
 from rules.figures import Figures, read_figures
+from rules.pulse import jobs_behind
 from web.auth import Gate
 from web.dispatch import write_reply
 from web.hosts import Hosts, is_loopback
@@ -24,6 +26,8 @@ PROBE = "probe"
 METRICS = "metrics"
 #: Counting looks through tables: asked more often than this, the last figures are told again.
 _FRESH_S = 5.0
+#: Rules whose cost is told: those that cost most.
+_DEAREST = 50
 
 
 class Machine:
@@ -76,14 +80,14 @@ class _EngineFigures(Collector):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
-        self._read: tuple[float, Figures] | None = None
+        self._read: tuple[float, Figures, tuple[int, float]] | None = None
 
     def describe(self) -> list[Any]:
         """Tell nothing beforehand: registering must not read the database."""
         return []
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        figures = self._figures()
+    def collect(self) -> Iterator[Metric]:
+        figures, (jobs, oldest_job_s) = self._figures()
         yield GaugeMetricFamily("vitrin_events", "Events stored.", value=figures.events)
         yield GaugeMetricFamily("vitrin_runs_due", "Runs that should go on now.", value=figures.due)
         yield GaugeMetricFamily(
@@ -99,11 +103,40 @@ class _EngineFigures(Collector):
         for (kind, state), count in sorted(figures.effects.items()):
             effects.add_metric([kind, state], count)
         yield effects
+        yield GaugeMetricFamily("vitrin_jobs_due", "Jobs that should go on now.", value=jobs)
+        yield GaugeMetricFamily(
+            "vitrin_oldest_job_seconds", "How late the oldest job is that is due.", value=oldest_job_s
+        )
+        yield from self._of_this_process()
 
-    def _figures(self) -> Figures:
+    def _of_this_process(self) -> Iterator[Metric]:
+        written, costs = self._engine.writer.figures, self._engine.runner.costs
+        yield _histogram("vitrin_commit_seconds", "From a group's first statement to its commit.", written.commit_s)
+        yield _histogram("vitrin_group_size", "Pieces of work in one commit.", written.group)
+        yield _histogram("vitrin_batch_runs", "Runs in one batch.", costs.batch)
+        yield _histogram("vitrin_run_lag_seconds", "From the moment a run was due to its walk.", costs.lag_s)
+        calls = GaugeMetricFamily("vitrin_calls_waiting", "Outside calls that wait for their turn.", labels=["plugin"])
+        for plugin, count in sorted(self._engine.runner.calls_waiting().items()):
+            calls.add_metric([plugin], count)
+        yield calls
+        seconds = CounterMetricFamily("vitrin_rule_seconds", "Time that walks of a rule took.", labels=["rule"])
+        walks = CounterMetricFamily("vitrin_rule_walks", "Walks of a rule's runs.", labels=["rule"])
+        for rule, cost in costs.dearest(_DEAREST):
+            seconds.add_metric([rule], cost.seconds)
+            walks.add_metric([rule], cost.walks)
+        yield seconds
+        yield walks
+
+    def _figures(self) -> tuple[Figures, tuple[int, float]]:
         with self._lock:
             now = self._engine.clock.monotonic()
             if self._read is None or now - self._read[0] >= _FRESH_S:
+                moment = self._engine.clock.now()
                 with self._engine.db.read() as conn:
-                    self._read = now, read_figures(conn, self._engine.clock.now())
-            return self._read[1]
+                    self._read = now, read_figures(conn, moment), jobs_behind(conn, moment)
+            return self._read[1:]
+
+
+def _histogram(name: str, words: str, spread: Spread) -> Metric:
+    buckets = [("+Inf" if bound == float("inf") else str(bound), count) for bound, count in spread.at_most()]
+    return HistogramMetricFamily(name, words, buckets=buckets, sum_value=spread.sum)

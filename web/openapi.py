@@ -7,7 +7,7 @@ from typing import Any
 from rules.rule import rule_schema
 from web.dispatch import query_of
 from web.idempotency import HEADER
-from web.routes import JSON, OPEN, YAML, Route
+from web.routes import JSON, MULTIPART, OPEN, YAML, Route
 from web.routes import PROBLEM as PROBLEM_TYPE
 from web.shapes import PROBLEM
 
@@ -83,6 +83,8 @@ def _body(route: Route) -> dict[str, Any]:
 def _body_schema(route: Route, media: str) -> Mapping[str, Any]:
     if media == YAML:
         return {"type": "string", "description": "YAML, comments kept."}
+    if route.upload:
+        return _FORM_FILE if media == MULTIPART else {}
     if route.raw:
         return _EVENT_BODIES[media]
     return route.body or {}
@@ -121,6 +123,12 @@ def _moved(value: Any) -> Any:
     return [_moved(item) for item in value] if isinstance(value, list) else value
 
 
+_FORM_FILE = {
+    "type": "object",
+    "required": ["file"],
+    "additionalProperties": False,
+    "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream", "format": "binary"}},
+}
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
 _SHORT = {
     "type": "object",

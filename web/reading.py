@@ -1,22 +1,28 @@
-"""What a request brings, read strictly: parameters, headers, and a body of a known type and size."""
+"""What a request brings, read strictly: parameters, headers, and a body (or a file) of a known type and size."""
 
+import hashlib
 import re
+import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 from flask import Request
-from werkzeug.exceptions import BadRequest, RequestURITooLarge, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestURITooLarge, UnsupportedMediaType
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, StorageError
 from core.jsontext import loads
 from core.schemas import compile_schema
-from web.routes import YAML
+from web.routes import MULTIPART, YAML, Upload
 
 #: Bytes of an address with its parameters.
 _LONGEST_ADDRESS = 16 * 1024
 _YAML_TYPES = (YAML, "application/x-yaml", "text/yaml")
 #: What browsers send for forms: never right here, and never mistaken for JSON.
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_FORMS = ("application/x-www-form-urlencoded", MULTIPART)
+#: Bytes of an upload that stay in memory; what is larger lies in a file that has no name.
+_IN_MEMORY = 1 << 20
+_CHUNK = 1 << 16
+_BUFFER = 1 << 19
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _BOOLEANS = {"true": True, "false": False}
 
@@ -79,7 +85,7 @@ def check_media(request: Request, media: tuple[str, ...]) -> str:
     wanted = ", ".join(dict.fromkeys(media))
     if not kind:
         raise BadRequest(f"Content-Type: is missing; send {wanted}")
-    if kind in _FORMS:
+    if kind in _FORMS and kind not in media:
         raise BadRequest(f"Content-Type: forms are not read here; send {wanted}")
     if kind not in media:
         raise UnsupportedMediaType(f"Content-Type: is {kind[:80]!r}; send {wanted}")
@@ -96,3 +102,46 @@ def _read_text(raw: bytes) -> str:
     if not text.strip():
         raise BadRequest("body: is empty; send a YAML document")
     return text
+
+
+def read_upload(request: Request, *, media: tuple[str, ...], max_bytes: int) -> Upload:
+    """Return the file that a request brings, as its body or as the part `file` of a form; the caller closes it."""
+    request.max_content_length = max_bytes
+    # The reader of forms takes it for the size of its buffer as well.
+    request.max_form_memory_size = _BUFFER
+    kind = check_media(request, media)
+    try:
+        name, file = _part(request) if kind == MULTIPART else (None, _spool(request))
+        digest = hashlib.sha256((name or "").encode("utf-8", "surrogatepass") + b"\0")
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+        file.seek(0)
+    except RequestEntityTooLarge as exc:
+        raise RequestEntityTooLarge(f"body: is larger than {max_bytes >> 20} MiB; split the file") from exc
+    except OSError as exc:
+        raise StorageError(f"the upload could not be kept: {exc.strerror}; free some space") from exc
+    return Upload(name=name, file=file, digest=digest.hexdigest())
+
+
+def _spool(request: Request) -> IO[bytes]:
+    file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the caller closes it
+    try:
+        while chunk := request.stream.read(_CHUNK):
+            file.write(chunk)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _part(request: Request) -> tuple[str, IO[bytes]]:
+    found = [(field, part) for field, parts in request.files.lists() for part in parts]
+    names = [*(field for field, _ in found), *request.form]
+    if not found or names != ["file"]:
+        told = ", ".join(name[:60] for name in names[:5]) or "none"
+        for _, part in found:
+            part.close()
+        raise BadRequest(f"body: needs one part, 'file', with a file name; found: {told}. Options stand in the address")
+    part = found[0][1]
+    return part.filename or "", part.stream

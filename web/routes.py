@@ -3,18 +3,21 @@
 Everything about a route stands in one row: checks, limits and the OpenAPI document are all made from it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from core.masking import mask_json
+from core.people import People
+from core.sessions import Sessions
 from core.tokens import Token, Tokens
 from core.writer import Tx
 from rules.engine import Engine
 
 JSON = "application/json"
 YAML = "application/yaml"
+MULTIPART = "multipart/form-data"
 PROBLEM = "application/problem+json"
 #: A route without a scope says so with this word: it is open to everybody.
 OPEN = "open"
@@ -26,6 +29,8 @@ class Services:
 
     engine: Engine
     tokens: Tokens
+    people: People
+    sessions: Sessions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,14 @@ class Reply:
     once: bool = False
 
 
+class _TriedOut(Exception):
+    """Undoes the transaction of a dry run and brings out what it would have answered."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self.reply = reply
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A Flask view beside the API, with what it asks of the caller."""
@@ -49,6 +62,21 @@ class View:
     methods: tuple[str, ...]
     access: str
     run: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that came with a call: read from its beginning, and closed when the call is answered."""
+
+    #: As the sender calls it; None where the body is the file itself.
+    name: str | None
+    file: IO[bytes]
+    #: Of its bytes and its name.
+    digest: str
+
+    def parts(self) -> Iterator[bytes]:
+        while part := self.file.read(1 << 16):
+            yield part
 
 
 class Keeper(Protocol):
@@ -75,6 +103,7 @@ class Call:
     #: The YAML body.
     text: str | None = None
     raw: bytes = b""
+    upload: Upload | None = None
     #: Header names in lower case.
     headers: Mapping[str, str] = field(default_factory=dict)
     now: datetime
@@ -107,6 +136,17 @@ class Call:
 
         return self.engine.writer.do(whole)
 
+    def try_out(self, work: Callable[[Tx], Reply]) -> Reply:
+        """Run work in a transaction that is then undone: nothing knows better what would happen."""
+
+        def undone(tx: Tx) -> Reply:
+            raise _TriedOut(work(tx))
+
+        try:
+            return self.engine.writer.do(undone)
+        except _TriedOut as tried:
+            return tried.reply
+
     def shown(self, value: Any) -> Any:
         """Return recorded data as this token may see it: personal data is masked without the scope for it."""
         return value if "pii:read" in self.token.scopes else mask_json(value)
@@ -132,6 +172,8 @@ class Route:
     media: tuple[str, ...] = (JSON,)
     #: True when the route reads the raw body itself.
     raw: bool = False
+    #: True when the body is a file, alone or as the part `file` of a form; it may be larger than other bodies.
+    upload: bool = False
     #: Status -> JSON Schema of the answer (None: no content).
     answers: Mapping[int, Mapping[str, Any] | None] = field(default_factory=dict)
     answer_media: str = JSON
@@ -152,7 +194,7 @@ class Route:
 
     @property
     def takes_body(self) -> bool:
-        return self.raw or self.body is not None
+        return self.raw or self.upload or self.body is not None
 
     @property
     def counted_as(self) -> str:

@@ -11,6 +11,7 @@ from core.people import People
 from core.settings import Settings
 from rules.engine import Engine
 from web.hosts import is_loopback
+from web.lean import shorten
 
 log = structlog.get_logger("vitrin.server")
 
@@ -69,4 +70,5 @@ def check_claimed(engine: Engine, people: People) -> None:
 def make_server(engine: Engine, app: Flask, people: People, **options: Any) -> Server:
     """Return a server that listens where the settings say; raise NotAllowed where that is not safe yet."""
     check_claimed(engine, people)
+    shorten(app, engine)
     return Server(app, engine.settings, **options)

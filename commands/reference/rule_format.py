@@ -7,7 +7,8 @@ from commands.reference.liquid import make_liquid
 from commands.reference.markdown import code, page, property_rows, table
 from commands.reference.operators import make_operators
 from rules.conditions import OVER
-from rules.rule import DATES, rule_schema
+from rules.date_fields import DATES, WITH_FIELDS
+from rules.rule import rule_schema
 from rules.runner import LADDER
 from rules.runs import OUTCOMES
 
@@ -22,8 +23,14 @@ _TRIGGERS = {
     "schedule": ("It is time.", "`rule`, `planned_at`"),
     "webhook": ("Another system calls the rule's own address.", "`rule`, `body`, `headers`"),
     "form": ("A person starts it.", "`rule`, `form`, `actor`, and the record: `order`, `customer` or `product`"),
-    "absence": ("An event did not come in time.", "the data of the event named by `after`"),
-    "date": ("A date in a record has come.", "`rule`, `date.field`, `date.day`, and the record"),
+    "absence": (
+        "An event did not come: in time after another one, or, without `after`, for so long.",
+        "the data of the event named by `after`; or `rule`, `silence` (`event`, `since`, `for`, `key`), the record",
+    ),
+    "date": (
+        "A date in a record has come.",
+        "`rule`, `date.field`, `date.day`, `date.value`, and the record with its order and customer",
+    ),
 }
 _STEPS = {
     "do": "Run an action: [those of the built-in plugins](events.md#actions).",
@@ -81,7 +88,10 @@ def _parts() -> Iterator[str]:
     yield from _variants(parts["when"]["oneOf"], {name: words for name, (words, _) in _TRIGGERS.items()})
     yield "What a rule can read after its trigger:"
     yield table(("trigger", "data"), ((code(name), words) for name, (_, words) in _TRIGGERS.items()))
-    yield f"Dates of records: {', '.join(map(code, DATES))}. Birthdays come every year."
+    yield (
+        f"Dates of records: {', '.join(map(code, DATES))}, and custom fields that hold a day or a moment in ISO 8601: "
+        f"{', '.join(code(f'{noun}.fields.NAME') for noun in WITH_FIELDS)}. Birthdays come every year."
+    )
     yield _schedules()
     yield from _conditions()
     yield from make_operators()

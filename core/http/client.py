@@ -13,10 +13,10 @@ import certifi
 import httpcore
 
 from core.clock import Clock, SystemClock
-from core.errors import InvalidInput, RejectedError, TemporaryError, VitrinError
+from core.errors import InvalidInput, RejectedError, TemporaryError, UnclearError, VitrinError
 from core.http.addresses import Resolver, SystemResolver, is_allowable, is_public, parse_allowed
 from core.http.body import BodyBroken, BodyTooLarge, read_body
-from core.http.limits import HostSlots, Rate, RateGate
+from core.http.limits import Gate, HostSlots, Rate, RateGate
 from core.http.network import GuardedBackend, Trip, current_trip
 from core.http.recording import Call, NoRecorder, Recorder, body_text, tell
 from core.http.requests import REDIRECTS, Outgoing, redirected
@@ -26,6 +26,8 @@ from core.masking import mask_url
 
 MAX_REDIRECTS = 5
 REASON_LIMIT = 200
+#: Methods that change nothing over there.
+_ASKING = ("GET", "HEAD", "OPTIONS")
 
 # At DEBUG it writes the headers of every answer, cookies included.
 logging.getLogger("httpcore").setLevel(logging.WARNING)
@@ -58,7 +60,7 @@ class _Hop:
 class HttpClient:
     """The only way out: addresses checked, time and size bounded, hosts spared, every call told to the recorder."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that tests and many processes put in place of the usual
         self,
         *,
         clock: Clock | None = None,
@@ -69,12 +71,13 @@ class HttpClient:
         per_host: int = 8,
         wait_s: float = 30.0,
         sleep: Callable[[float], object] = time.sleep,
+        gate: Gate | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._recorder = recorder or NoRecorder()
         self._own_resolver = SystemResolver() if resolver is None else None
         self._slots = HostSlots(per_host)
-        self._gate = RateGate()
+        self._gate: Gate = gate or RateGate()
         self._wait_s = wait_s
         self._sleep = sleep
         finder = resolver or self._own_resolver
@@ -258,7 +261,7 @@ def _body(hop: _Hop, headers: Headers, answer: httpcore.Response) -> bytes:
         message = f"{hop.where} answered with more than {limit} bytes; ask for less, or raise the limit"
         raise RejectedError(hop.grant.plugin, message) from exc
     except BodyBroken as exc:
-        raise TemporaryError(hop.grant.plugin, f"{hop.where}: the answer {exc}") from exc
+        raise _lost(hop)(hop.grant.plugin, f"{hop.where}: the answer {exc}") from exc
 
 
 @contextmanager
@@ -268,11 +271,18 @@ def _translated(hop: _Hop) -> Iterator[None]:
     try:
         yield
     except httpcore.TimeoutException as exc:
-        raise TemporaryError(plugin, f"{hop.where} took longer than {hop.options.timeout_s:g} s") from exc
+        early = isinstance(exc, (httpcore.ConnectTimeout, httpcore.PoolTimeout))
+        kind = TemporaryError if early else _lost(hop)
+        raise kind(plugin, f"{hop.where} took longer than {hop.options.timeout_s:g} s") from exc
     except httpcore.ConnectError as exc:
         raise TemporaryError(plugin, f"{hop.where}: could not connect ({exc})") from exc
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as exc:
-        raise TemporaryError(plugin, f"{hop.where}: the connection broke before the answer was whole") from exc
+        raise _lost(hop)(plugin, f"{hop.where}: the connection broke before the answer was whole") from exc
+
+
+def _lost(hop: _Hop) -> type[TemporaryError]:
+    """Return what it means that no answer came: a question can be asked again, anything else may have been done."""
+    return TemporaryError if hop.outgoing.method in _ASKING else UnclearError
 
 
 def _tls(ca_files: Sequence[Path]) -> ssl.SSLContext:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from core.errors import InvalidInput
 
@@ -24,6 +25,14 @@ class Rate:
     @property
     def interval_s(self) -> float:
         return self.per.total_seconds() / self.requests
+
+
+class Gate(Protocol):
+    """Keeps rates: in this process (`RateGate`), or over all that share a database (`core.shared_rates`)."""
+
+    def reserve(self, account: object, rates: Sequence[Rate], now: float, most_s: float) -> float:
+        """Take a place and return the seconds to wait for it; a wait above `most_s` takes nothing."""
+        ...
 
 
 class RateGate:

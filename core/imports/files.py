@@ -14,6 +14,7 @@ from core.ids import new_id
 MOST_BYTES = 100_000_000
 _STORED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.upload", re.ASCII)
 _LONGEST_NAME = 120
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 class Files:
@@ -70,8 +71,19 @@ class Files:
             self.path(name).unlink(missing_ok=True)
 
 
+def check_name(name: str) -> str:
+    """Return the name that a file was sent under; raise InvalidInput for a path and for signs that no name has."""
+    if "/" in name or "\\" in name:
+        raise InvalidInput("name", "is a path; send the name of the file alone")
+    if any(unicodedata.category(char) in _INVISIBLE for char in name):
+        raise InvalidInput("name", "holds control characters or invisible signs")
+    if not name.strip(". ") or len(name) > _LONGEST_NAME:
+        raise InvalidInput("name", f"needs 1 to {_LONGEST_NAME} characters, and not only dots")
+    return name
+
+
 def shown_name(name: str) -> str:
     """Return a name fit for showing: the last part of a path, without controls and invisible signs."""
     last = PurePosixPath(name.replace("\\", "/")).name
-    kept = "".join(char for char in last if unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"})
+    kept = "".join(char for char in last if unicodedata.category(char) not in _INVISIBLE)
     return kept.strip()[:_LONGEST_NAME] or "file"

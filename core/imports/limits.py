@@ -1,5 +1,6 @@
 """What one file may bring, and how a row of it looks."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ MOST_ROWS = 1_000_000
 MOST_COLUMNS = 200
 #: Characters in one cell.
 MOST_CELL = 100_000
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ def trimmed_header(cells: list[Any]) -> list[str]:
         header.pop()
     if not header:
         raise InvalidInput("file", "has no headings in its first row")
+    if any(_CONTROL.search(name) for name in header):
+        raise InvalidInput("file", "is no text: its headings hold control characters; is it a CSV or XLSX file?")
     if len(header) > MOST_COLUMNS:
         raise InvalidInput("file", f"has {len(header)} columns; at most {MOST_COLUMNS} are read")
     return [name[:200] for name in header]

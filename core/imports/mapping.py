@@ -28,11 +28,12 @@ class RowFault:
 
 
 class RowError(Exception):
-    """Carries the fault of one row to whoever works through the file."""
+    """Carries the faults of one row, and what could be read of it, to whoever works through the file."""
 
-    def __init__(self, fault: RowFault) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
+    def __init__(self, faults: Sequence[RowFault], values: Mapping[str, Any] | None = None) -> None:
+        super().__init__(faults[0].message)
+        self.faults = faults
+        self.values = dict(values or {})
 
 
 def guess(kind: str, header: Sequence[str], samples: Sequence[Row]) -> list[str | None]:
@@ -106,22 +107,24 @@ class Mapped:
         self._columns = {field.name: header[index] for index, field in self._fields}
 
     def read(self, row: Row) -> dict[str, Any]:
-        """Return the row's values by field, empty cells left out; raise RowError naming the column."""
+        """Return the row's values by field, empty cells left out; raise RowError naming every column that is wrong."""
         if len(row.cells) > len(self._header):
             words = f"has {len(row.cells)} cells, but there are {len(self._header)} headings"
-            raise RowError(RowFault(row=row.number, column=None, message=words))
+            raise RowError([RowFault(row=row.number, column=None, message=words)])
         values: dict[str, Any] = {}
+        wrong: list[RowFault] = []
         for index, field in self._fields:
             cell = row.cells[index] if index < len(row.cells) else None
             if is_empty(cell):
+                if field.required:
+                    wrong.append(RowFault(row=row.number, column=self._header[index], message="must not be empty"))
                 continue
             try:
                 values[field.name] = field.read(cell, self._habits)
             except InvalidInput as exc:
-                raise RowError(RowFault(row=row.number, column=self._header[index], message=exc.reason)) from exc
-        for index, field in self._fields:
-            if field.required and field.name not in values:
-                raise RowError(RowFault(row=row.number, column=self._header[index], message="must not be empty"))
+                wrong.append(RowFault(row=row.number, column=self._header[index], message=exc.reason))
+        if wrong:
+            raise RowError(wrong, values)
         return values
 
     def column_of(self, path: str, names: Mapping[str, str]) -> str | None:

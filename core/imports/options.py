@@ -9,13 +9,15 @@ from core.durations import find_zone
 from core.errors import InvalidInput
 from core.imports.cells import DATE_ORDERS, Habits
 from core.imports.csv_file import DELIMITERS, ENCODINGS
+from core.imports.reading import FORMATS
 from core.money import read_currency
 from core.shop.wanted import read_code
 
 #: The options that change what a reading of the file shows.
 READING = ("encoding", "delimiter", "sheet", "format")
 KNOWN = (*READING, "decimal", "date_order", "zone", "currency", "source", "emit")
-_CHOICES: Mapping[str, tuple[str, ...]] = {
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "format": FORMATS,
     "encoding": ENCODINGS,
     "delimiter": tuple(DELIMITERS),
     "decimal": (".", ","),
@@ -42,8 +44,8 @@ def check_options(given: Any) -> dict[str, Any]:
             raise InvalidInput("options", f"has no member {str(name)[:40]!r}; known are {', '.join(KNOWN)}")
         if value is None:
             continue
-        if name in _CHOICES and value not in _CHOICES[name]:
-            raise InvalidInput(path, f"must be one of {', '.join(map(repr, _CHOICES[name]))}")
+        if name in CHOICES and value not in CHOICES[name]:
+            raise InvalidInput(path, f"must be one of {', '.join(map(repr, CHOICES[name]))}")
         if name == "emit" and not isinstance(value, bool):
             raise InvalidInput(path, "must be true or false")
         options[name] = _read(name, value, path)

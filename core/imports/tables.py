@@ -1,9 +1,11 @@
-"""Tables of the imports: one row for each file, and one for each record that a file changed or could not change."""
+"""Tables of the imports: each file, each record that it changed or could not change, each cell put right in place."""
 
 from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, String, Table, Text
 
 from core.db import Json, Moment, metadata
 from core.tables import ID
+
+IMPORT_STATUSES = ("ready", "checking", "running", "paused", "done", "failed", "canceled", "undoing", "undone")
 
 imports = Table(
     "imports",
@@ -11,7 +13,7 @@ imports = Table(
     Column("id", ID, primary_key=True),
     #: customers, products, prices, stock, orders
     Column("kind", String(10), nullable=False),
-    #: ready, checking, running, paused, done, failed, canceled, undoing, undone
+    #: One of IMPORT_STATUSES.
     Column("status", String(10), nullable=False),
     #: The generated name under which the file lies in the imports folder, and the name it came with, only to be shown.
     Column("file", Text, nullable=False),
@@ -68,4 +70,18 @@ import_rows = Table(
     PrimaryKeyConstraint("import", "row", "noun"),
     Index("ix_import_rows_object", "import", "noun", "object"),
     Index("ix_import_rows_status", "import", "status", "row"),
+)
+
+import_fixes = Table(
+    "import_fixes",
+    metadata,
+    Column("import", ID, nullable=False),
+    Column("row", Integer, nullable=False),
+    #: The place of the column, from 0.
+    Column("column", Integer, nullable=False),
+    #: Null where the cell was emptied.
+    Column("value", Text),
+    Column("by", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    PrimaryKeyConstraint("import", "row", "column"),
 )

@@ -39,6 +39,10 @@ class Undo:
                 return len(rows)
         return 0
 
+    def count(self, conn: Connection) -> int:
+        """Return how many records the import has changed."""
+        return conn.execute(select(func.count()).where(self._mine, import_rows.c.first)).scalar_one()
+
     def _restore(self, conn: Connection, noun: str, rows: Iterable[Row[Any]]) -> None:
         firsts = {row.object: row for row in rows}
         pictures = take_pictures(conn, noun, firsts)

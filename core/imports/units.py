@@ -25,6 +25,8 @@ class Unit:
     #: An order's lines.
     items: list[dict[str, Any]] = field(default_factory=list)
     fault: RowFault | None = None
+    #: What else is wrong with its rows, beside the first fault.
+    also: list[RowFault] = field(default_factory=list)
 
 
 def read_units(kind: str, rows: Iterable[Row], mapped: Mapped) -> Iterator[Unit]:
@@ -38,7 +40,9 @@ def _read(row: Row, mapped: Mapped) -> Unit:
     try:
         unit.values = mapped.read(row)
     except RowError as exc:
-        unit.fault = exc.fault
+        unit.fault, *unit.also = exc.faults
+        # A row with a wrong price still says to which order it belongs.
+        unit.values = exc.values
     return unit
 
 
@@ -67,7 +71,10 @@ def _add_line(order: Unit, unit: Unit) -> None:
     order.rows += 1
     order.last = unit.last
     order.items += _line(unit)
-    order.fault = order.fault or unit.fault
+    if order.fault is None:
+        order.fault, order.also = unit.fault, unit.also
+    elif unit.fault is not None:
+        order.also += [unit.fault, *unit.also]
     for name, value in unit.values.items():
         order.values.setdefault(name, value)
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 import structlog
@@ -16,10 +16,10 @@ from core.context import Emit
 from core.crash import crash_point
 from core.errors import VitrinError
 from core.events import Catalogue, Event
-from core.imports.files import Files
+from core.imports.limits import Row as Line
 from core.imports.mapping import Mapped
 from core.imports.options import ShopHabits, habits_of
-from core.imports.reading import open_table
+from core.imports.reading import TableFile
 from core.imports.tables import imports
 from core.imports.undo import Undo
 from core.imports.units import Unit, identity, read_units
@@ -58,7 +58,8 @@ class Tools:
     """What the import's job needs of the engine."""
 
     writer: Writer
-    files: Files
+    #: Opens an import's file, with what was put right in place laid over it.
+    open: Callable[[Row[Any]], TableFile]
     habits: ShopHabits
     shop_of: ShopOf
     #: Takes events in, and knows their types.
@@ -66,6 +67,20 @@ class Tools:
     catalogue: Catalogue
     now: Callable[[], datetime]
     read: Callable[[str], Row[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is wrong with a row, and to which piece of the file it belongs: an order has a row for each line."""
+
+    row: int
+    column: str | None
+    message: str
+    #: False where the row is written all the same, without this value.
+    refused: bool
+    #: The first row of the piece, and how many it has.
+    first: int
+    rows: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,8 +99,11 @@ class Work:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
 
-    def perform(self, ctx: JobContext) -> None:
-        """Check, run or undo one import; a failure that will not pass by itself is written into its row."""
+    def perform(self, ctx: JobContext) -> dict[str, Any]:
+        """Check, run or undo one import; a failure that will not pass by itself is written into its row.
+
+        The job's result says how the import stands when it ends, which may be paused.
+        """
         row = self._tools.read(ctx.args["import"])
         what = {"check": self._check, "run": self._run, "undo": self._undo}[ctx.args["what"]]
         try:
@@ -94,6 +112,9 @@ class Work:
             if is_final(exc) and ctx.is_mine():
                 self._tools.writer.do(partial(self._fail, ctx=ctx, row=row, words=exc.message))
             raise
+        ended = self._tools.read(row.id)
+        told = ended.checked["counts"] if ctx.args["what"] == "check" and ended.checked else ended.counts
+        return {"import": row.id, "what": ctx.args["what"], "status": ended.status, "counts": told}
 
     def _fail(self, tx: Tx, *, ctx: JobContext, row: Row[Any], words: str) -> None:
         # A dry run that cannot be finished leaves the import as it was: another file or mapping may do.
@@ -127,8 +148,7 @@ class Work:
     # Reading
 
     def _units(self, row: Row[Any], mapped: Mapped) -> Iterator[Unit]:
-        table = open_table(self._tools.files.path(row.file), row.format, row.options)
-        return read_units(row.kind, table.rows(), mapped)
+        return read_units(row.kind, self._tools.open(row).rows(), mapped)
 
     def _mapped(self, row: Row[Any]) -> Mapped:
         return Mapped(row.kind, row.header, row.mapping, habits_of(row.options, self._tools.habits))
@@ -152,6 +172,8 @@ class Work:
             "errors": found.faults,
             "by_column": dict(found.by_column),
             "at": self._tools.now().isoformat(),
+            #: Whether cells were put right since.
+            "stale": False,
         }
 
         def keep(tx: Tx) -> None:
@@ -159,6 +181,15 @@ class Work:
                 self._set(tx, row.id, status="ready", checked=checked, error=None)
 
         self._tools.writer.do(keep)
+
+    def try_rows(self, row: Row[Any], lines: Iterable[Line], numbers: set[int]) -> list[Done]:
+        """Try the pieces of the file to which these rows belong, as a dry run does."""
+        mapped, last = self._mapped(row), max(numbers)
+        # Only of an order it takes the rows around one to know what belongs together.
+        wanted = lines if row.kind == "orders" else (line for line in lines if line.number in numbers)
+        ahead = takewhile(lambda unit: unit.row <= last, read_units(row.kind, wanted, mapped))
+        units = (unit for unit in ahead if any(unit.row <= number <= unit.last for number in numbers))
+        return [done for batch in _batches(row.kind, units) for done in self._try(row, mapped, batch)]
 
     def _try(self, row: Row[Any], mapped: Mapped, units: list[Unit]) -> list[Done]:
         """Write units for real, in a transaction that is then undone: nothing knows better what would happen."""
@@ -213,6 +244,7 @@ class Work:
 
     def _undo(self, ctx: JobContext, row: Row[Any]) -> None:
         undo = Undo(row.id)
+        ctx.progress_in(ctx.state or 0, self._tools.writer.do(lambda tx: undo.count(tx.conn)))
         while self._tools.writer.do(lambda tx: self._undo_some(tx, ctx, row, undo)):
             crash_point("import.undo")
             ctx.leave_if_stopping()
@@ -225,9 +257,12 @@ class Work:
     def _undo_some(self, tx: Tx, ctx: JobContext, row: Row[Any], undo: Undo) -> bool:
         if not self._is(tx, row.id, "undoing"):
             return False
-        if not undo.some(tx.conn):
+        count = undo.some(tx.conn)
+        if not count:
             return False
-        ctx.checkpoint_in(tx, (ctx.state or 0) + 1)
+        done = (ctx.state or 0) + count
+        ctx.progress_in(done)
+        ctx.checkpoint_in(tx, done)
         return True
 
 
@@ -260,9 +295,16 @@ def _count(kind: str, done: Done, found: _Found) -> None:
         done.status = "updated" if known in found.new else "new"
         found.new.add(known)
     _add(found.counts, done)
+    for fault in faults_of(done):
+        found.by_column[fault.column or ""] += 1
+        if len(found.faults) < MOST_FAULTS:
+            found.faults.append(asdict(fault))
+
+
+def faults_of(done: Done) -> list[Fault]:
+    """Return everything that is wrong with one unit."""
+    unit = done.unit
     if done.fault is None:
-        return
-    found.by_column[done.fault.column or ""] += 1
-    if len(found.faults) < MOST_FAULTS:
-        told = {"row": done.fault.row, "column": done.fault.column, "message": done.fault.message}
-        found.faults.append(told | {"refused": done.status == "errors"})
+        return []
+    piece = {"refused": done.status == "errors", "first": unit.row, "rows": unit.rows}
+    return [Fault(**asdict(fault), **piece) for fault in (done.fault, *unit.also)]

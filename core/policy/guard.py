@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from core.durations import Duration, add
@@ -19,6 +19,12 @@ class CapRule:
     where: tuple[tuple[str, str | bool | None], ...]
     #: What happens above it: skip, later or hold.
     above: str
+    #: The name under which one process at a time counts it; empty where that is taken care of.
+    counted: str = ""
+    #: Only effects in these states; without it all that a ledger counts by itself.
+    states: tuple[str, ...] = ()
+    #: What is told when it is reached, where that is said in other words than a rule's.
+    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +35,13 @@ class Question:
     #: When its turn came; later than `valid_for` after that it is stale.
     due: datetime
     valid_for: Duration | None
+    #: The rule's own; what was approved passes them.
     caps: Sequence[CapRule]
+    #: The shop's, over all rules; an approval stands only for their `hold`.
+    shop_caps: Sequence[CapRule] = ()
     #: The rule wants every effect approved.
     ask: bool
-    #: A person has approved it, or this is a repeat of one that was let through.
+    #: A person has approved it.
     approved: bool
     zone: ZoneInfo
 
@@ -49,34 +58,39 @@ class Answer:
 class Counts(Protocol):
     """What the guard asks of a ledger."""
 
-    def oldest_of_newest(self, count: int, since: datetime, **where: str | bool | None) -> datetime | None: ...
+    def oldest_of_newest(self, count: int, since: datetime, **where: Any) -> datetime | None: ...
 
 
 GO = Answer("go")
 
 
 def judge(question: Question, ledger: Counts) -> Answer:
-    """Answer the question; what was approved is only checked for lateness."""
+    """Answer the question: too late, one too many, to be approved, or go."""
     if question.valid_for is not None and add(question.due, question.valid_for, question.zone) < question.now:
         return Answer("skip", f"too late: it was due at {question.due:%Y-%m-%d %H:%M} UTC")
-    if question.approved:
-        return GO
-    for cap in question.caps:
+    for cap in asked_caps(question):
         answer = _check_cap(cap, question, ledger)
         if answer is not None:
             return answer
-    return Answer("hold", "the rule asks before it acts") if question.ask else GO
+    return Answer("hold", "the rule asks before it acts") if question.ask and not question.approved else GO
+
+
+def asked_caps(question: Question) -> list[CapRule]:
+    """Return the caps that decide this question."""
+    if not question.approved:
+        return [*question.caps, *question.shop_caps]
+    return [cap for cap in question.shop_caps if cap.above != "hold"]
 
 
 def _check_cap(cap: CapRule, question: Question, ledger: Counts) -> Answer | None:
-    since = add(question.now, -cap.period, question.zone)
-    where = dict(cap.where)
     if cap.count == 0:
-        return Answer("hold", f"{cap.name} is 0")
-    full = ledger.oldest_of_newest(cap.count, since, **where)
+        return Answer(cap.above, cap.words) if cap.words else Answer("hold", f"{cap.name} is 0")
+    since = add(question.now, -cap.period, question.zone)
+    states = {"states": cap.states} if cap.states else {}
+    full = ledger.oldest_of_newest(cap.count, since, **dict(cap.where), **states)
     if full is None:
         return None
-    reason = f"{cap.name}: {cap.count} in this period already"
+    reason = cap.words or f"{cap.name}: {cap.count} in this period already"
     if cap.above != "later":
         return Answer(cap.above, reason)
     return Answer("later", reason, max(add(full, cap.period, question.zone), question.now + timedelta(seconds=1)))

@@ -9,13 +9,12 @@ import structlog
 
 from core.errors import StorageError, VitrinError
 from core.job_context import JobContext, perform
-from core.jobs import LEASE, SLOW, Jobs
+from core.jobs import SLOW, Jobs
 
 log = structlog.get_logger("vitrin.queue")
 
 #: The longest sleep: other processes may have handed jobs over, and nobody told us.
 _LONGEST_SLEEP_S = 1.0
-_RENEW_S = LEASE.total_seconds() / 3
 
 
 class LocalQueue:
@@ -63,6 +62,10 @@ class LocalQueue:
             perform(self._jobs, JobContext(self._jobs, claimed[0], stopping=self._stopping.is_set))
             count += 1
         return count
+
+    def wake(self) -> None:
+        """Look for jobs now: another process says that one is ready."""
+        self._wake.set()
 
     @property
     def running(self) -> int:
@@ -133,7 +136,7 @@ class LocalQueue:
             log.exception("a worker could not record how a job ended; it runs again")
 
     def _renew_on(self) -> None:
-        while not self._stopping.wait(_RENEW_S):
+        while not self._stopping.wait(self._jobs.lease.total_seconds() / 3):
             try:
                 self.renew()
             except VitrinError as exc:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from core.errors import Conflict, InvalidInput
+from core.errors import InvalidInput, Overtaken
 from core.ids import new_id
 from core.shop.consents import Word, read_words, record_words
 from core.shop.external_ids import read_external
@@ -261,7 +261,7 @@ class _Batch:
                 rows = [row | {"alias": alias} for row in self.external]
                 missing -= insert_missing(self.work.conn, external_ids, rows)
         if missing:
-            raise Conflict("another process stored the same customer at this moment; try again")
+            raise Overtaken("another process stored the same customer at this moment; try again")
 
 
 def _say_consents(work: Work, reads: Sequence[WantedCustomer], drafts: Sequence[Draft]) -> None:

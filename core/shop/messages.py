@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from core.errors import Conflict, NotFound
+from core.errors import NotFound, Overtaken
 from core.ids import new_id
 from core.shop.identity import find_customer_id
 from core.shop.rows import Row, equals, insert_missing, matches, row_of
@@ -57,7 +57,7 @@ def queue_message(work: Work, wanted: Any, *, system: str | None = None, path: s
     if insert_missing(work.conn, messages, [row]) == 0:
         first = row_of(work.conn, messages.c.idempotency_key, values["idempotency_key"])
         if first is None:
-            raise Conflict("another process stored the same message at this moment; try again")
+            raise Overtaken("another process stored the same message at this moment; try again")
         return Change(id=first["id"])
     return Change(id=row["id"], created=True)
 

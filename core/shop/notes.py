@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from core.errors import Conflict, NotFound
+from core.errors import NotFound, Overtaken
 from core.ids import new_id
 from core.shop.rows import equals, insert_missing, row_of
 from core.shop.snapshots import known
@@ -30,7 +30,7 @@ def add_note(
         return Change(id=row["id"], created=True)
     first = row_of(work.conn, notes.c.idempotency_key, idempotency_key)
     if first is None:
-        raise Conflict("another process stored the same note at this moment; try again")
+        raise Overtaken("another process stored the same note at this moment; try again")
     return Change(id=first["id"])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Insert, Select, Table, Update, bindparam, false, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.errors import Conflict
+from core.errors import Overtaken
 from core.text import fold
 
 _CHUNK = 1_000
@@ -70,9 +70,9 @@ def _insert_missing(table: Table, dialect: str) -> Insert:
 
 
 def insert_all(conn: Connection, table: Table, rows: Sequence[Row], what: str) -> None:
-    """Insert rows that were looked for and not found; raise Conflict when another process was faster."""
+    """Insert rows that were looked for and not found; raise Overtaken when another process was faster."""
     if insert_missing(conn, table, rows) < len(rows):
-        raise Conflict(f"another process stored the same {what} at this moment; try again")
+        raise Overtaken(f"another process stored the same {what} at this moment; try again")
 
 
 def update_by_id(conn: Connection, table: Table, rows: Sequence[Row], columns: Iterable[str]) -> None:

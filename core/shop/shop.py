@@ -23,6 +23,7 @@ from core.shop import (
 )
 from core.shop import statuses as status_machine
 from core.shop.identity import find_customer_id
+from core.shop.lookup import find_customers_by
 from core.shop.merges import merge_customers
 from core.shop.work import Change, Emit, Work
 from core.writer import Tx
@@ -77,6 +78,11 @@ class Shop:
     def find_customer(self, reference: str, *, system: str | None = None) -> str | None:
         """Return our id, or None."""
         return find_customer_id(self.conn, reference, system=system)
+
+    def find_customer_by(self, text: str) -> str | None:
+        """Return the one customer with this phone number, e-mail address or id; None for nobody, or several."""
+        found = find_customers_by(self.conn, text)
+        return found[0] if len(found) == 1 else None
 
     def open_customer(self, reference: str, *, system: str | None = None) -> str:
         """Return our id; a customer nobody knows yet gets a stub record."""

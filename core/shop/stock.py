@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, select
 
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput, NotFound, Overtaken
 from core.ids import new_id
 from core.shop.prices import get_variant
 from core.shop.rows import Row, chunks, equals, insert_missing, row_of
@@ -83,7 +83,7 @@ def reserve(work: Work, wanted: Any, *, path: str = "reservation") -> Change:
     if insert_missing(work.conn, reservations, [row]) == 0:
         first = row_of(work.conn, reservations.c.idempotency_key, row["idempotency_key"])
         if first is None:
-            raise Conflict("another process stored the same reservation at this moment; try again")
+            raise Overtaken("another process stored the same reservation at this moment; try again")
         return Change(id=first["id"])
     before = _get_level(work, variant["id"], place["code"], lock=True)
     if not _move(work, row, reserved=quantity, free=quantity, below_zero=place["below_zero"]):

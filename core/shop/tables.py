@@ -289,6 +289,7 @@ orders = Table(
     Index("ix_orders_customer", "customer", "created_at"),
     Index("ix_orders_status", "status", "created_at"),
     Index("ix_orders_number", "number"),
+    Index("ix_orders_created_at", "created_at"),
 )
 
 order_lines = Table(
@@ -421,4 +422,5 @@ messages = Table(
     Index("ix_messages_customer", "customer", "created_at"),
     Index("ix_messages_status", "status", "created_at"),
     Index("ix_messages_external", "channel", "external_id"),
+    Index("ix_messages_created_at", "created_at"),
 )

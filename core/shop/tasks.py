@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound, Overtaken
 from core.ids import new_id
 from core.shop.customers import find_or_stub
 from core.shop.rows import Row, insert_missing, matches, row_of, rows_in
@@ -62,7 +62,7 @@ def create_task(work: Work, wanted: Any, *, system: str | None = None, path: str
     if insert_missing(work.conn, tasks, [row]) == 0:
         first = row_of(work.conn, tasks.c.idempotency_key, key)
         if first is None:
-            raise Conflict("another process stored the same task at this moment; try again")
+            raise Overtaken("another process stored the same task at this moment; try again")
         return Change(id=first["id"])
     _emit(work, "task.created", row, {})
     return Change(id=row["id"], created=True)
@@ -166,3 +166,8 @@ def find_tasks(
 def find_tasks_by_id(conn: Connection, ids: Iterable[str]) -> dict[str, Snapshot]:
     """Return {id: task}; unknown ids are left out."""
     return {row["id"]: show_task(row) for row in rows_in(conn, tasks.c.id, ids)}
+
+
+def count_open(conn: Connection) -> int:
+    """Return how many tasks are open."""
+    return conn.scalar(select(func.count()).where(tasks.c.status == "open")) or 0

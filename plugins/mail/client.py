@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from time import monotonic
 from typing import Any
 
-from core.errors import InvalidInput, RejectedError, SignInError, TemporaryError, VitrinError
+from core.errors import InvalidInput, RejectedError, SignInError, TemporaryError, UnclearError, VitrinError
 from core.masking import mask_text
 from plugins.mail.network import PLUGIN, Place, deadline, open_socket, read_place, tls_context
 
@@ -26,8 +26,18 @@ class Conversation(smtplib.SMTP):
     """SMTP over a socket that is connected already."""
 
     def __init__(self, place: Place, sock: socket.socket, greeting_name: str) -> None:
-        self._ready = sock
+        self._ready, self._place = sock, place
         super().__init__(place.host, place.port, local_hostname=greeting_name, timeout=place.timeout_s)
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        """Hand the message over; from here on a broken connection leaves open whether it was taken."""
+        try:
+            return super().data(msg)
+        except smtplib.SMTPResponseException:
+            raise
+        except (smtplib.SMTPException, OSError) as exc:
+            words = f"{self._place} fell silent over the message, which may have gone out; it is tried again"
+            raise UnclearError(PLUGIN, words) from exc
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         return self._ready

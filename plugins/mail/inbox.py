@@ -68,7 +68,8 @@ def _tell(ctx: Any, bounce: Bounce) -> None:
     }
     told = f"{bounce.message_id} {bounce.recipient.casefold()}"
     ident = hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()
-    ctx.emit(EVENT, data, key=bounce.message_id, id=f"bounce:{ident}")
+    customer = ctx.shop.find_customer_by(bounce.recipient)
+    ctx.emit(EVENT, data, key=bounce.message_id, customer=customer, id=f"bounce:{ident}")
 
 
 @contextmanager

@@ -29,9 +29,15 @@ def find_commands() -> Iterator[tuple[str, click.Command]]:
             continue  # the test below says so
         command = root.get_command(click.Context(root), name)
         assert command is not None
-        yield name, command
-        if isinstance(command, click.Group):
-            yield from ((f"{name} {verb}", inner) for verb, inner in command.commands.items())
+        yield from with_verbs(name, command)
+
+
+def with_verbs(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    """Yield a command and all that stand under it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        for verb, inner in command.commands.items():
+            yield from with_verbs(f"{path} {verb}", inner)
 
 
 EVERY = dict(find_commands())
@@ -55,7 +61,7 @@ def test_examples_use_only_options_that_exist():
         assert isinstance(command, Noun | Verb)
         for example in command.examples:
             words = shlex.split(re.split(r" >{1,2} | < ", example)[0])
-            known = [name for name in (" ".join(words[:2]), words[0]) if name in EVERY]
+            known = [name for count in (3, 2, 1) if (name := " ".join(words[:count])) in EVERY]
             assert known, f"{path}: {example}"
             options = {flag for param in EVERY[known[0]].params for flag in (*param.opts, *param.secondary_opts)}
             strange = [word for word in words if word.startswith("--") and word.partition("=")[0] not in options]
@@ -140,6 +146,7 @@ def test_unwritable_home_is_named(tmp_path: Path):
     assert "cannot be written to" in answer.err
 
 
+@pytest.mark.sqlite("its file is damaged")
 def test_damaged_database_is_told_in_words(shop: CommandLine):
     (shop.home / "vitrin.db").write_bytes(b"this is no database at all" * 100)
     answer = shop("runs", "list")
@@ -236,7 +243,7 @@ def test_strangers_package_is_not_run(tmp_path: Path):
 
 
 def test_database_of_a_newer_program_is_refused(shop: CommandLine):
-    db = Database(f"sqlite:///{shop.home / 'vitrin.db'}")
+    db = Database(shop.database)
     with db.write() as conn:
         conn.exec_driver_sql("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL)")
         conn.exec_driver_sql("DELETE FROM alembic_version")

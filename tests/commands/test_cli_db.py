@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 from command_line import RULE, CommandLine
+from databases import databases
+
+from core.db import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = json.dumps({"order": {"id": "7", "total": {"amount": "250", "currency": "TRY"}}})
@@ -21,6 +24,7 @@ ORDER = json.dumps({"order": {"id": "7", "total": {"amount": "250", "currency": 
 
 def test_init_makes_database_and_key_once(tmp_path: Path):
     shop = CommandLine(tmp_path / "new" / "shop")
+    databases.name_in(shop.home)
     first, second = shop.json("db", "init"), shop.json("db", "init")
     assert first["step"] == second["step"] is not None
     assert (shop.home / "secret.key").stat().st_mode & 0o077 == 0
@@ -33,6 +37,7 @@ def test_backup_is_restored_elsewhere_and_muted(shop: CommandLine, sent_orders: 
     file = tmp_path / "shop.vitrin"
     assert shop.json("db", "backup", str(file), "--with-key")["counts"]["events"] == sent_orders
     other = CommandLine(tmp_path / "other")
+    databases.name_in(other.home)
     assert other("db", "restore", str(file)).code == 0
     assert len(other.json("events", "tail")) == sent_orders
     assert "restored from the backup" in {row["check"]: row for row in other.json("doctor")}["pause"]["message"]
@@ -46,8 +51,10 @@ def test_check_finds_a_changed_audit_row(shop: CommandLine):
     shop("users", "add", "elif@shop.example")
     assert shop.json("db", "check")["sound"] is True
     program = "UPDATE audit SET actor = 'nobody' WHERE number = 1"
-    code = f"import sqlite3; c = sqlite3.connect({str(shop.home / 'vitrin.db')!r}); c.execute({program!r}); c.commit()"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    db = Database(shop.database)
+    with db.write() as conn:
+        conn.exec_driver_sql(program)
+    db.close()
     assert shop.json("db", "check", code=1)["audit_broken_at"] == 1
 
 

@@ -96,6 +96,7 @@ def test_doctor_names_an_open_key_file(shop: CommandLine):
     assert (row["state"], row["next"]) == ("error", f"chmod 600 {shop.home / 'secret.key'}")
 
 
+@pytest.mark.sqlite("its file is removed")
 def test_doctor_without_a_database_says_what_to_do(shop: CommandLine):
     (shop.home / "vitrin.db").unlink()
     row = look(shop, code=1)["database"]

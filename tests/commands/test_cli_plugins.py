@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine, type_words
+from databases import databases
 
 from commands.new_plugin import make_plugin
 from core.errors import InvalidInput
@@ -41,7 +42,10 @@ def test_settings_are_kept_and_secrets_hidden(shop: CommandLine, tmp_path: Path,
     assert (answer.code, answer.data["secrets"]) == (0, ["password"]), answer.err
     assert {name: answer.data["settings"][name] for name in plain} == plain
     assert "hunter22" not in answer.out + shop("plugins", "config", "mail").out
-    assert "hunter22" not in (shop.home / "vitrin.db").read_bytes().decode("latin-1")
+    assert "hunter22" not in databases.content(shop.home).decode("latin-1")
+    told = shop.json("plugins", "config", "mail", "--unset", "password")
+    assert (told["secrets"], told["settings"] != {}) == ([], True)
+    shop("plugins", "config", "mail", "--secret", "password=env:SMTP_PASSWORD")
     assert shop("plugins", "config", "mail", "--forget").code == 0
     assert shop.json("plugins", "config", "mail")["secrets"] == []
 

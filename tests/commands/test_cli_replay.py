@@ -116,3 +116,23 @@ def test_wrong_words_are_told(recorded: tuple[str, str], tmp_path: Path, words: 
     assert answer.code in (1, 2)
     assert error in answer.err
     assert "went wrong inside" not in answer.err
+
+
+def test_shop_is_not_replayed_over(recorded: tuple[str, str], shop: CommandLine):
+    folder, rules = recorded
+    words = ("replay", folder, "--rules", rules, "--database", shop.database)
+    for more in ((), ("--resume",)):
+        answer = shop(*words, *more)
+        assert answer.code == 5
+        assert "is not empty: a replay needs one of its own" in answer.err
+    assert shop.json("rules", "list") == []
+
+
+def test_named_database_is_resumed(recorded: tuple[str, str], tmp_path: Path, database_url: str):
+    folder, rules = recorded
+    words = ("replay", folder, "--rules", rules, "--database", database_url)
+    first = CommandLine(tmp_path / "a").json(*words)
+    again = CommandLine(tmp_path / "b").json(*words, "--resume")
+    assert {name: first[name] for name in ("events", "runs", "effects")} == {
+        name: again[name] for name in ("events", "runs", "effects")
+    }

@@ -163,6 +163,47 @@ def test_trial_on_recorded_events_shows_the_funnel(shop: CommandLine, thanks: Pa
     assert [(row["reached"], row["passed"]) for row in told["funnel"]] == [(2, 1)]
     out = shop("rules", "test", str(thanks)).out
     assert "2 events" in out
-    assert "order.total at_least" in out
+    assert "order.total at_least 100 TRY" in out
+    assert "{" not in out
     assert shop.json("runs", "list") == []
     assert shop.json("effects") == []
+
+
+# condition, what the test prints of it
+SAID = [
+    ("{field: order.total, is: between, value: [{amount: 1, currency: TRY}, {amount: 9, currency: TRY}]}", "1 TRY, 9"),
+    ("{field: order.total, is: at_least, value: {field: order.paid_total}}", "at_least order.paid_total"),
+    ("{field: order.is_paid, is: equal, value: true}", "order.is_paid equal yes"),
+    ("{field: order.number, is: known}", "order.number known "),
+    ("{field: order.created_at, is: in_last, value: 3 days}", "in_last 3 days"),
+]
+
+
+@pytest.mark.parametrize(("condition", "words"), SAID)
+def test_condition_is_told_as_people_write_it(
+    shop: CommandLine, tmp_path: Path, sent_orders: int, condition: str, words: str
+):
+    path = tmp_path / "said.yaml"
+    path.write_text(
+        RULE.format(name="said").replace(RULE.splitlines()[4].replace("{{", "{").replace("}}", "}"), f"if: {condition}")
+    )
+    out = shop("rules", "test", str(path)).out
+    assert words in out
+    assert not set("{}'") & set(out)
+    assert "None" not in out
+
+
+def test_rule_that_nothing_starts_is_refused_at_publishing(shop: CommandLine, tmp_path: Path):
+    path = tmp_path / "unheard.yaml"
+    path.write_text(RULE.format(name="unheard").replace("order.approved", "order.aproved"))
+    for state in ("on", "off"):
+        (told,) = shop.json("rules", "publish", str(path), "--state", state, code=1)
+        assert "did you mean order.approved?" in told["error"]
+        assert "switch on the plugin that brings it" in told["error"]
+    assert shop.json("rules", "list") == []
+    assert shop("rules", "lint", str(path)).code == 1
+    assert shop("rules", "import", str(path)).code == 0  # a draft may be unfinished
+
+
+def test_help_of_why_says_what_order_takes(shop: CommandLine):
+    assert "phone or e-mail" in shop("why", "--help").out.replace("\n", " ")

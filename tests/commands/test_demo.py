@@ -16,6 +16,8 @@ from command_line import CommandLine, make_shop
 
 from core.tokens import SCOPES
 
+pytestmark = pytest.mark.sqlite("a demo shop has a file of its own, whatever the settings name")
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFLICT, FAILED = 5, 1
 

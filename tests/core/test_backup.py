@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from databases import databases
 from homes import RESTORE, ROOT, Home, Load, entries_of, note, python
 from sqlalchemy import select, text
 
@@ -54,12 +55,13 @@ def test_restored_copy_is_whole_and_muted(home: Home, homes: Any, packed: Path, 
     assert other.rows() == 5
     assert other.is_muted()
     assert not home.is_muted()
-    assert (manifest.database, manifest.counts["plugin_store"], manifest.audit[0]) == ("sqlite", 5, 5)
+    assert (manifest.database, manifest.counts["plugin_store"], manifest.audit[0]) == (databases.kind, 5, 5)
     assert manifest.made_at == clock.now()
     with other.db.read() as conn:
         assert "restored from the backup of 2026-01-15 12:00 UTC" in str(find_pause(conn))
 
 
+@pytest.mark.sqlite("its file is looked at")
 def test_only_owner_may_read(packed: Path, homes: Any) -> None:
     other = homes("other")
     restore(packed, other.settings)
@@ -68,6 +70,7 @@ def test_only_owner_may_read(packed: Path, homes: Any) -> None:
     assert other.file.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.sqlite("its file is looked at")
 def test_nothing_is_left_beside(packed: Path, home: Home, homes: Any, tmp_path: Path) -> None:
     other = homes("other")
     restore(packed, other.settings)
@@ -96,6 +99,7 @@ def test_backup_while_many_write(home: Home, homes: Any, tmp_path: Path, monkeyp
         assert other.is_muted()
 
 
+@pytest.mark.sqlite("its file is looked at")
 def test_copy_does_not_begin_anew_at_every_write(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.sqlite_copy._PAGES", 1)
     steps: list[int] = []
@@ -127,6 +131,7 @@ def test_database_in_place_is_not_overwritten(home: Home, packed: Path) -> None:
     assert home.rows() == 6
 
 
+@pytest.mark.sqlite("its file is looked at")
 def test_force_keeps_the_old_one_beside(home: Home, packed: Path) -> None:
     home.writer.do(lambda tx: note(tx, 99))
     home.db.close()
@@ -158,6 +163,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.sqlite("its file is looked at")
 def test_log_of_killed_engine_meets_no_other_database(home: Home, packed: Path) -> None:
     home.db.close()
     assert python(_DIE_WRITING, str(home.file)) == -9
@@ -168,6 +174,7 @@ def test_log_of_killed_engine_meets_no_other_database(home: Home, packed: Path) 
     assert home.is_muted()
 
 
+@pytest.mark.sqlite("its file is looked at")
 def test_log_without_its_database_is_no_obstacle(home: Home, packed: Path) -> None:
     home.db.close()
     assert python(_DIE_WRITING, str(home.file)) == -9
@@ -178,6 +185,7 @@ def test_log_without_its_database_is_no_obstacle(home: Home, packed: Path) -> No
     assert home.is_muted()
 
 
+@pytest.mark.sqlite("its file is looked at")
 def test_damaged_database_can_be_replaced(home: Home, packed: Path) -> None:
     home.db.close()
     remove_database(home.file)
@@ -195,12 +203,19 @@ from pathlib import Path
 from core.backup import backup
 from core.db import Database
 from core.settings import load_settings
-settings = load_settings({"home": sys.argv[1]}, {})
+settings = load_settings({"home": sys.argv[1], "database": sys.argv[3]}, {})
 backup(Database(settings.database), settings, Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("place", ["copy.begun", "copy.before_rename", "backup.copied", "backup.before_rename"])
+_OF_A_FILE = [
+    pytest.param(place, marks=pytest.mark.sqlite("its file is copied"))
+    for place in ("copy.begun", "copy.before_rename")
+]
+COPYING = [*_OF_A_FILE, "backup.copied", "backup.before_rename"]
+
+
+@pytest.mark.parametrize("place", COPYING)
 @pytest.mark.parametrize("earlier", [False, True])
 def test_kill_during_backup_leaves_old_or_none(
     home: Home, homes: Any, tmp_path: Path, place: str, earlier: bool
@@ -210,7 +225,7 @@ def test_kill_during_backup_leaves_old_or_none(
         backup(home.db, home.settings, target)
     home.writer.do(lambda tx: note(tx, 99))
 
-    assert python(_BACKUP, str(home.settings.home), str(target), crash_at=place) == -9
+    assert python(_BACKUP, str(home.settings.home), str(target), home.settings.database, crash_at=place) == -9
     assert target.exists() == earlier
     if earlier:
         restore(target, homes("other").settings)
@@ -228,6 +243,7 @@ KILLS = [
 ]
 
 
+@pytest.mark.sqlite("its file is looked at")
 @pytest.mark.parametrize(("place", "expected"), KILLS)
 def test_kill_during_restore_leaves_old_or_new(home: Home, packed: Path, place: str, expected: int | None) -> None:
     home.writer.do(lambda tx: note(tx, 99))
@@ -243,6 +259,7 @@ def test_kill_during_restore_leaves_old_or_new(home: Home, packed: Path, place: 
     assert home.rows() == 5
 
 
+@pytest.mark.sqlite("its file is looked at")
 def test_kill_at_any_time_leaves_old_or_new(home: Home, packed: Path) -> None:
     home.writer.do(lambda tx: note(tx, 99))
     home.db.close()
@@ -270,6 +287,7 @@ def opened(home: Home, clock: VirtualClock) -> Secrets:
     return secrets
 
 
+@pytest.mark.sqlite("the copy of its file is plain text")
 def test_key_stays_at_home_unless_asked(home: Home, homes: Any, tmp_path: Path, clock: VirtualClock) -> None:
     secrets = opened(home, clock)
     home.writer.do(lambda tx: secrets.put(tx, "mail", "api_key", "sentinel-4711-value"))
@@ -286,6 +304,7 @@ def test_key_stays_at_home_unless_asked(home: Home, homes: Any, tmp_path: Path, 
         opened(other, clock)
 
 
+@pytest.mark.sqlite("its file is looked at")
 def test_key_travels_when_asked(home: Home, homes: Any, tmp_path: Path, clock: VirtualClock) -> None:
     secrets = opened(home, clock)
     home.writer.do(lambda tx: secrets.put(tx, "mail", "api_key", "sentinel-4711-value"))

@@ -22,6 +22,8 @@ from core.clock import VirtualClock
 from core.errors import InvalidInput, StorageError
 from core.schema_version import Branch
 
+pytestmark = pytest.mark.sqlite("the archives that are forged hold its file")
+
 
 @pytest.fixture
 def homes(tmp_path: Path) -> Iterator[Callable[..., Home]]:

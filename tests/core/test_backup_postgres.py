@@ -31,8 +31,8 @@ def homes(tmp_path: Path) -> Iterator[Callable[..., Home]]:
 
 
 @pytest.fixture
-def home(homes: Callable[..., Home]) -> Home:
-    return homes("home").fill()
+def home(homes: Callable[..., Home], tmp_path: Path) -> Home:
+    return homes("home", f"sqlite:///{tmp_path}/home/vitrin.db").fill()
 
 
 @pytest.fixture

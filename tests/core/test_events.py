@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +20,8 @@ from core.tables import events
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    db = Database(f"sqlite:///{tmp_path / 'vitrin.db'}", synchronous="off")
+def db(database_url: str) -> Iterator[Database]:
+    db = Database(database_url, synchronous="off")
     metadata.create_all(db.engine)
     yield db
     db.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pluggy
 import pytest
+from databases import databases
 from homes import NOON
 from sqlalchemy import select
 
@@ -46,7 +47,7 @@ class House:
     """Hosts on one database, with plugins that the test writes down as hooks and answers."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self.db = Database(f"sqlite:///{folder / 'vitrin.db'}", synchronous="off")
+        self.db = Database(databases.url(folder / "vitrin.db"), synchronous="off")
         metadata.create_all(self.db.engine)
         self.writer = Writer(self.db)
         self._patch = patch

@@ -16,7 +16,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from core.clock import VirtualClock
-from core.errors import RejectedError, TemporaryError
+from core.errors import RejectedError, TemporaryError, UnclearError
 from core.http import HttpClient, Session
 from core.http.body import BodyTooLarge, read_body
 
@@ -186,6 +186,21 @@ def test_deadline_covers_connect_redirects_and_body() -> None:
     with pytest.raises(TemporaryError, match=r"GET https://a\.example/next took longer than 10 s"):
         client.session("probe").get("https://a.example/", timeout_s=10)
     assert len(network.sent) == 3
+
+
+@pytest.mark.parametrize(("method", "unclear"), [("POST", True), ("PUT", True), ("DELETE", True), ("GET", False)])
+def test_no_answer_leaves_open_whether_it_was_done(client: HttpClient, method: str, *, unclear: bool) -> None:
+    with raw_server(lambda _, over: over.wait(10)) as port, pytest.raises(TemporaryError) as raised:
+        local(client, port).request(method, f"http://127.0.0.1:{port}/", timeout_s=0.2)
+    assert isinstance(raised.value, UnclearError) is unclear
+
+
+def test_connection_that_never_came_about_did_nothing(client: HttpClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(TemporaryError) as raised:
+        local(client, port).post(f"http://127.0.0.1:{port}/", content=b"x")
+    assert not isinstance(raised.value, UnclearError)
 
 
 def test_server_that_does_not_read_ends_at_the_deadline(client: HttpClient) -> None:

@@ -25,11 +25,9 @@ from core.jobs import CLASSES, LEASE, MOST_LOST
 from core.retries import LADDER
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.db)])
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    on_server = request.param == "postgresql"
-    url = request.getfixturevalue("postgres_database") if on_server else f"sqlite:///{tmp_path}/vitrin.db"
-    database = open_database(url)
+@pytest.fixture
+def db(database_url: str) -> Iterator[Database]:
+    database = open_database(database_url)
     yield database
     database.close()
 

@@ -26,8 +26,8 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/vitrin.db")
+def db(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     metadata.create_all(database.engine)
     yield database
     database.close()

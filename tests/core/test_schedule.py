@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,11 +32,9 @@ from core.timetable import Missed
 from core.writer import Tx, Writer
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.db)])
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    on_server = request.param == "postgresql"
-    url = request.getfixturevalue("postgres_database") if on_server else f"sqlite:///{tmp_path}/vitrin.db"
-    database = open_database(url)
+@pytest.fixture
+def db(database_url: str) -> Iterator[Database]:
+    database = open_database(database_url)
     yield database
     database.close()
 
@@ -281,10 +278,10 @@ def test_stored_plan_that_no_longer_reads_is_reported(node: Node, db: Database) 
     }
 
 
-def test_thread_keeps_ticking_while_the_wall_clock_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_keeps_ticking_while_the_wall_clock_jumps(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     swept = threading.Semaphore(0)
     monkeypatch.setattr(Scheduler, "sweep", lambda _scheduler, _now: swept.release())
-    untouched = Database(f"sqlite:///{tmp_path}/vitrin.db")
+    untouched = Database(database_url)
     scheduler = Scheduler(untouched, Writer(untouched), SystemClock(), "one")
     begin = datetime.now(UTC)
     with time_machine.travel(begin) as travel:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from databases import databases
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
@@ -25,8 +26,8 @@ SENTINEL = "Zx9-sentinel/ß+of a secret?42"
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/vitrin.db")
+def db(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     metadata.create_all(database.engine)
     yield database
     database.close()
@@ -75,7 +76,7 @@ def test_secret_comes_back(secrets: Secrets, db: Database, writer: Writer) -> No
 def test_disk_shows_secret_in_no_form(secrets: Secrets, db: Database, writer: Writer, tmp_path: Path) -> None:
     writer.do(lambda tx: secrets.put(tx, "mail", "api_key", SENTINEL))
     writer.do(lambda tx: secrets.put(tx, "mail", "other", "short"))
-    on_disk = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    on_disk = databases.content(tmp_path)
     plain = SENTINEL.encode()
     forms = [plain, plain.hex().encode(), base64.b64encode(plain)[:36], base64.urlsafe_b64encode(plain)[:36]]
     forms += [quote(SENTINEL).encode(), quote(SENTINEL, safe="").encode(), SENTINEL.encode("utf-16-le"), plain[:12]]
@@ -137,7 +138,7 @@ def test_missing_key_refuses_to_start(
 def test_wrong_key_asks_for_sign_in(
     secrets: Secrets, db: Database, writer: Writer, tmp_path: Path, clock: VirtualClock
 ) -> None:
-    other_home = Database(f"sqlite:///{tmp_path}/other.db")
+    other_home = Database(databases.url(tmp_path / "other.db"))
     metadata.create_all(other_home.engine)
     other = opened(tmp_path / "other.key", other_home, clock)
     other_home.close()
@@ -225,7 +226,7 @@ from core.clock import SystemClock
 from core.db import Database
 from core.secrets import Secrets
 from core.writer import Writer
-db = Database(f"sqlite:///{sys.argv[1]}")
+db = Database(sys.argv[1])
 secrets = Secrets(Path(sys.argv[2]), SystemClock())
 with db.read() as conn:
     secrets.open(conn)
@@ -240,7 +241,9 @@ def test_kill_during_rotation_loses_nothing(
     writer.do(lambda tx: secrets.put(tx, "mail", "api_key", SENTINEL))
     environment = {**os.environ, "VITRIN_CRASH_AT": place}
     done = subprocess.run(
-        [sys.executable, "-c", _ROTATE, str(db.url.database), str(key_file)], env=environment, check=False
+        [sys.executable, "-c", _ROTATE, db.url.render_as_string(hide_password=False), str(key_file)],
+        env=environment,
+        check=False,
     )
 
     assert done.returncode == -9
@@ -276,7 +279,7 @@ def test_any_text_comes_back(home: tuple[Database, Secrets], value: str) -> None
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, Secrets]]:
     folder = tmp_path_factory.mktemp("home")
-    db = Database(f"sqlite:///{folder}/vitrin.db", synchronous="off")
+    db = Database(databases.url(folder / "vitrin.db"), synchronous="off")
     metadata.create_all(db.engine)
     yield db, opened(folder / "secret.key", db, VirtualClock(datetime(2026, 1, 15, tzinfo=UTC)))
     db.close()

@@ -1,7 +1,6 @@
 """API tokens: never at rest, never longer than allowed, microseconds on the hot path."""
 
 import re
-import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import POSTGRESQL, SQLITE, databases
 from sqlalchemy import event, insert, update
 
 from core import audit
@@ -22,8 +22,8 @@ from core.writer import Writer
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/vitrin.db")
+def db(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     metadata.create_all(database.engine)
     yield database
     database.close()
@@ -64,7 +64,7 @@ def test_token_comes_back_with_its_scopes(tokens: Tokens, text: str) -> None:
 
 def test_database_holds_no_token(text: str, tmp_path: Path) -> None:
     secret = text.split("_")[2].encode()
-    on_disk = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    on_disk = databases.content(tmp_path)
 
     assert b"events:write" in on_disk
     assert secret not in on_disk
@@ -242,11 +242,16 @@ def test_cache_stays_small(tokens: Tokens, writer: Writer, monkeypatch: pytest.M
 
 
 def test_lost_note_of_use_harms_nobody(tokens: Tokens, db: Database, text: str) -> None:
-    with sqlite3.connect(str(db.url.database)) as other:
-        other.execute("ALTER TABLE tokens RENAME COLUMN used_at TO gone")
-        other.execute("ALTER TABLE tokens ADD COLUMN used_at INTEGER")
-        other.execute("CREATE TRIGGER no BEFORE UPDATE ON tokens BEGIN SELECT RAISE(ABORT, 'no'); END")
-    other.close()
+    refuse = {
+        SQLITE: ["CREATE TRIGGER no BEFORE UPDATE ON tokens BEGIN SELECT RAISE(ABORT, 'no'); END"],
+        POSTGRESQL: [
+            "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no''; END'",
+            "CREATE TRIGGER no BEFORE UPDATE ON tokens FOR EACH ROW EXECUTE FUNCTION no()",
+        ],
+    }
+    with db.write() as conn:
+        for statement in refuse[databases.kind]:
+            conn.exec_driver_sql(statement)
 
     assert tokens.check(text).name == "till"
 

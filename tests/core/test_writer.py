@@ -20,8 +20,8 @@ from core.writer import Tx, Writer
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    db = Database(f"sqlite:///{tmp_path / 'vitrin.db'}", synchronous="off")
+def db(database_url: str) -> Iterator[Database]:
+    db = Database(database_url, synchronous="off")
     metadata.create_all(db.engine)
     yield db
     db.close()
@@ -120,7 +120,7 @@ def test_piece_refused_by_the_database_is_undone_alone(db: Database, make_writer
     twice = writer.submit(lambda tx: [tx.conn.execute(marks.insert().values(name="x", value=1, at=NOON)) for _ in "ab"])
     others = [writer.submit(put(name)) for name in ("a", "b")]
     gate.open()
-    with pytest.raises(StorageError, match="UNIQUE constraint failed"):
+    with pytest.raises(StorageError, match="UNIQUE constraint failed|violates unique constraint"):
         twice.result(10)
     assert {other.result(10) for other in others} == names(db) == {"a", "b"}
 
@@ -279,6 +279,7 @@ def test_work_handed_in_while_stopping_is_not_forgotten(db: Database, make_write
 # The disk
 
 
+@pytest.mark.sqlite("a PRAGMA stands for the full disk")
 def test_full_disk_is_said_in_words_and_recovers(db: Database, make_writer: Callable[..., Writer]) -> None:
     pages = {"most": 1_073_741_823}
 
@@ -304,6 +305,7 @@ def test_full_disk_is_said_in_words_and_recovers(db: Database, make_writer: Call
         assert conn.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
 
 
+@pytest.mark.sqlite("its file is locked")
 def test_locked_database_is_said_in_words_and_recovers(
     db: Database, make_writer: Callable[..., Writer], tmp_path: Path
 ) -> None:
@@ -325,6 +327,7 @@ def test_locked_database_is_said_in_words_and_recovers(
     assert names(db) == {"a"}
 
 
+@pytest.mark.sqlite("its file is read-only")
 def test_unwritable_database_is_said_in_words(db: Database, make_writer: Callable[..., Writer]) -> None:
     @event.listens_for(db.engine, "connect")
     def refuse(connection: Any, _record: Any) -> None:

@@ -23,6 +23,13 @@ def vitrin_manifest() -> dict[str, Any]:
 
 
 @hookimpl
+def vitrin_events() -> list[dict[str, Any]]:
+    order = {"type": "object", "properties": {"id": {"type": "string"}}}
+    schema = {"type": "object", "properties": {"order": order}}
+    return [{"name": "order.packed", "title": _title("Packed"), "schema": schema, "sample": {"order": {"id": "A"}}}]
+
+
+@hookimpl
 def vitrin_actions() -> list[dict[str, Any]]:
     def action(name: str, *, takes_key: bool) -> dict[str, Any]:
         return {

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from core.db import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,13 +71,14 @@ def provider() -> Iterator[Provider]:
 
 @pytest.mark.timeout(1500)
 def test_kills_lose_nothing_and_double_nothing(
-    tmp_path: Path, provider: Provider, request: pytest.FixtureRequest
+    tmp_path: Path, database_url: str, provider: Provider, request: pytest.FixtureRequest
 ) -> None:
     port = provider.server_port
     kills = request.config.getoption("--kills")
     plan = {
         "home": str(tmp_path / "home"),
         "url": f"http://127.0.0.1:{port}",
+        "flags": {"database": database_url},
         "allow": [f"127.0.0.1:{port}"],
         "places": list(PLACES) * 3,
         "kills": kills,
@@ -94,18 +96,24 @@ def test_kills_lose_nothing_and_double_nothing(
     assert done.returncode == 0, done.stderr[-4000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["kills"] >= kills
-    check(sqlite3.connect(tmp_path / "home" / "vitrin.db"), told, provider)
+    db = Database(database_url)
+    try:
+        check(db, told, provider)
+    finally:
+        db.close()
 
 
-def check(db: sqlite3.Connection, told: dict[str, int], provider: Provider) -> None:
+def check(db: Database, told: dict[str, int], provider: Provider) -> None:
     """Count: events, runs, tasks, effects, requests."""
     count = told["acknowledged"]
     assert count > 0
 
     def rows(sql: str) -> list[Any]:
-        return db.execute(sql).fetchall()
+        with db.read() as conn:
+            return [tuple(row) for row in conn.exec_driver_sql(sql)]
 
-    assert rows("PRAGMA integrity_check") == [("ok",)]
+    if db.is_sqlite:
+        assert rows("PRAGMA integrity_check") == [("ok",)]
     stored = {row[0] for row in rows("SELECT external_id FROM events WHERE type = 'order.paid'")}
     assert {f"order.paid/{number}" for number in range(count)} <= stored
     events = len(stored)

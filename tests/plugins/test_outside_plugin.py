@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from engines import make_engine, make_event, put_rule
 from outside import SOURCE, Packages
+from structlog.testing import capture_logs
 
 from core import guarded, host, invoke
 from core.accounts import Account, save_account
@@ -20,7 +21,7 @@ from core.host import Plugin
 from core.listing import list_events, page_effects
 from core.schema_version import current
 from rules.engine import Engine
-from rules.runs import list_runs
+from rules.runs import get_run, list_runs
 
 GUEST = {"guest": {"id": "g-77", "name": "Ayla"}}
 
@@ -125,8 +126,8 @@ def test_event_reaches_its_fact_operator_and_actions(tmp_path: Path, packages: P
             runs = {run["key"]: run["outcome"] for run in list_runs(conn, rule="door")}
             effects = page_effects(conn, {}, limit=50)
             noted = list_events(conn, {"type": "door.noted"}, limit=10)
-        # Boris rhymes with nobody: turned away at intake, without a row.
-        assert runs == {"g-77": "acted", "g": "stopped"}
+        # Boris rhymes with nobody; only the plugin knows.
+        assert runs == {"g-77": "acted", "g-78": "stopped", "g": "stopped"}
         assert sorted((row["action"], row["state"]) for row in effects) == [
             ("door.note_guest", "done"),
             ("door.sound_horn", "done"),
@@ -136,7 +137,6 @@ def test_event_reaches_its_fact_operator_and_actions(tmp_path: Path, packages: P
         assert heard[0]["key"] == next(row for row in effects if row["action"] == "door.sound_horn")["idempotency_key"]
         assert len(noted) == 1
         assert outcomes(engine)["after"] == ("acted", None)
-        assert engine.db.is_sqlite
         with engine.db.read() as conn:
             titles = set(conn.exec_driver_sql("SELECT title FROM tasks").scalars())
             assert current(conn) is not None
@@ -246,11 +246,13 @@ GOOD = "rule: good\nwhen: {event: order.created}\nthen:\n  - do: messages.send\n
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait a short time only for what hangs."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Wait a short time only for what hangs; on a busy machine, writing out a plugin's trace takes longer than that."""
     monkeypatch.setattr(host, "_HOOK_S", 1.0)
     monkeypatch.setattr(invoke, "LOCAL_S", 1.0)
     monkeypatch.setattr(invoke, "OUTSIDE_S", 1.0)
+    with capture_logs():
+        yield
 
 
 @pytest.mark.usefixtures("quick")
@@ -380,24 +382,88 @@ def test_hostile_fact_leaves_other_rules_alone(tmp_path: Path, packages: Package
         assert found["asks"][0] in ("failed", "unknown", "waiting", "stopped")
 
 
+#: A hostile operator, what the run's trace says, what the quarantine says.
+OPERATORS = {
+    "raises": ("lambda a, b: 1 / 0", "ZeroDivisionError", "errors in a row"),
+    "exits": ("lambda a, b: sys.exit(1)", "SystemExit", "errors in a row"),
+    "interrupts": ("lambda a, b: (_ for _ in ()).throw(KeyboardInterrupt())", "KeyboardInterrupt", "errors in a row"),
+    "hangs": ("lambda a, b: forever.wait()", "did not come back", "did not come back"),
+    "answers an object": ("lambda a, b: Weird()", "answered Weird", "errors in a row"),
+    "answers a number": ("lambda a, b: 1", "answered int", "errors in a row"),
+    "answers text": ("lambda a, b: 'yes'", "answered str", "errors in a row"),
+}
+ASKS = """
+rule: asks
+when: {event: order.created}
+if: {field: order.id, is: badly, value: x}
+then:
+  - do: messages.send
+    with: {text: never}
+"""
+
+
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("test", ["lambda a, b: 1 / 0", "lambda a, b: sys.exit(1)", "lambda a, b: Weird()", "None"])
-def test_hostile_operator_is_not_known(tmp_path: Path, packages: Packages, test: str):
+@pytest.mark.parametrize("case", OPERATORS)
+def test_hostile_operator_stops_only_itself(tmp_path: Path, packages: Packages, case: str):
+    test, in_trace, in_reason = OPERATORS[case]
     row = f"[{{'name': 'badly', 'title': T, 'types': ['text'], 'test': {test}}}]"
     packages.install("bad", f"{HEAD}\n@hookimpl\ndef vitrin_operators():\n    return {row}\n")
     with opened(tmp_path / "home") as engine:
-        if test == "None":
-            with pytest.raises(PluginError, match="test"):
-                engine.host.enable("bad", actor="test")
-            return
         engine.host.enable("bad", actor="test")
-        condition = "if: {field: order.id, is: badly, value: x}"
-        put_rule(engine, GOOD.replace("rule: good", "rule: asks").replace("then:", f"{condition}\nthen:"))
+        put_rule(engine, ASKS)
         put_rule(engine, GOOD)
-        happen(engine, "order.created", {"order": {"id": "1"}})
-        found = outcomes(engine)
-        assert found["good"] == ("acted", None)
-        assert found.get("asks", ("unknown", None))[0] in ("unknown", "stopped")
+        for number in range(host._MOST_ERRORS):
+            taken = engine.take([make_event(engine, "order.created", {"order": {"id": str(number)}})])
+            # Intake asks no plugin: it is as well as before.
+            assert taken[0].rules == (["asks", "good"] if engine.host.get("bad").quarantine is None else ["good"])
+            engine.drain()
+        assert_set_aside(engine.host.get("bad"), in_reason)
+        with engine.db.read() as conn:
+            good = [run["outcome"] for run in list_runs(conn, rule="good")]
+            asks = [get_run(conn, run["id"]) for run in list_runs(conn, rule="asks")]
+        assert good == ["acted"] * host._MOST_ERRORS
+        assert {run["outcome"] for run in asks} == {"failed"}
+        assert all([line["kind"] for line in run["trace"]] == ["failed"] for run in asks)
+        assert in_trace in asks[-1]["trace"][-1]["reason"]
+        assert "badly" in engine.book.broken["asks"]
+
+
+def test_operator_without_a_test_is_set_aside(tmp_path: Path, packages: Packages):
+    row = "[{'name': 'badly', 'title': T, 'types': ['text'], 'test': None}]"
+    packages.install("bad", f"{HEAD}\n@hookimpl\ndef vitrin_operators():\n    return {row}\n")
+    with opened(tmp_path / "home") as engine, pytest.raises(PluginError, match="test"):
+        engine.host.enable("bad", actor="test")
+
+
+@pytest.mark.usefixtures("quick")
+def test_hung_operator_costs_a_batch_one_wait(tmp_path: Path, packages: Packages):
+    row = "[{'name': 'badly', 'title': T, 'types': ['text'], 'test': lambda a, b: forever.wait()}]"
+    packages.install("bad", f"{HEAD}\n@hookimpl\ndef vitrin_operators():\n    return {row}\n")
+    with opened(tmp_path / "home") as engine:
+        engine.host.enable("bad", actor="test")
+        put_rule(engine, ASKS)
+        engine.take([make_event(engine, "order.created", {"order": {"id": str(number)}}) for number in range(20)])
+        engine.drain()
+        waiting = [thread for thread in threading.enumerate() if thread.name == "vitrin-plugin-bad"]
+        assert len(waiting) == 1
+        with engine.db.read() as conn:
+            asks = [(run["outcome"], run["reason"]) for run in list_runs(conn, rule="asks")]
+        assert [outcome for outcome, _ in asks] == ["failed"] * 20
+        assert all("did not come back within 1 s" in (reason or "") for _, reason in asks)
+
+
+@pytest.mark.usefixtures("quick")
+def test_operator_cannot_change_what_it_is_asked_about(tmp_path: Path, packages: Packages):
+    code = "def test(value, wanted):\n    value.clear()\n    wanted.clear()\n    return True\n"
+    row = "[{'name': 'badly', 'title': T, 'types': ['any'], 'test': test}]"
+    packages.install("bad", f"{HEAD}\n{code}\n@hookimpl\ndef vitrin_operators():\n    return {row}\n")
+    with opened(tmp_path / "home") as engine:
+        engine.host.enable("bad", actor="test")
+        condition = "if: {field: order.places, is: badly, value: [x]}"
+        put_rule(engine, GOOD.replace("then:", f"{condition}\nthen:").replace("still here", "'{{ order.places.A }}'"))
+        happen(engine, "order.created", {"order": {"id": "1", "places": {"A": "shelf"}}})
+        with engine.db.read() as conn:
+            assert [row["params"]["text"] for row in page_effects(conn, {}, limit=2)] == ["shelf"]
 
 
 def test_hanging_threads_do_not_pile_up(tmp_path: Path):

@@ -1,12 +1,12 @@
 """What the tests of the rules engine share: an engine with a plugin that does what the test says."""
 
-import shutil
 from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stage import Script, Stage, script
+from databases import place_database
+from stage import Script, Stage, script, start_once
 from structlog.testing import capture_logs
 
 
@@ -17,14 +17,6 @@ def clean_script() -> Script:
     return script
 
 
-@pytest.fixture(scope="session")
-def blank_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose tables are made: copying it is much quicker than making it."""
-    home = tmp_path_factory.mktemp("blank")
-    Stage(home).close()
-    return home
-
-
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[list[MutableMapping[str, Any]]]:
     """Keep what is logged in memory: writing out the traces of expected faults takes longer than the tests."""
@@ -33,10 +25,10 @@ def logs() -> Iterator[list[MutableMapping[str, Any]]]:
 
 
 @pytest.fixture
-def make_stage(tmp_path: Path, blank_home: Path) -> Iterator[Callable[..., Stage]]:
+def make_stage(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
     """Make engines in one home: the second is the first one's restart."""
     made: list[Stage] = []
-    shutil.copytree(blank_home, tmp_path, dirs_exist_ok=True)
+    place_database(tmp_path, start_once)
 
     def make(**flags: Any) -> Stage:
         made.append(Stage(tmp_path, **flags))

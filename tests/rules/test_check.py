@@ -23,7 +23,7 @@ def condition(*rows: str, group: str = "all") -> str:
 
 # rule, severity, path and words of its only finding
 FOUND = [
-    (HEAD.replace("stage.happened", "stage.hapened") + SAY, "warning", "when", "did you mean stage.happened?"),
+    (HEAD.replace("stage.happened", "stage.hapened") + SAY, "error", "when", "did you mean stage.happened?"),
     (HEAD + "then: [{do: stage.sya}]\n", "error", "then[0].do", "no action stage.sya; did you mean stage.say?"),
     (HEAD + "then: [{do: stage.say}]\n", "error", "then[0].with.text", "is required"),
     (HEAD + "then: [{do: stage.say, with: {text: 5}}]\n", "error", "then[0].with.text", "must be text"),
@@ -48,7 +48,7 @@ FOUND = [
     ),
     (
         HEAD + "then:\n  - wait: {event: stage.hapened, timeout: 1 day}\n  - {stop: true}\n",
-        "warning",
+        "error",
         "then[0].wait",
         "no plugin that is on brings the event stage.hapened",
     ),
@@ -153,7 +153,8 @@ def test_good_rule_has_a_clean_bill_and_goes_live(stage: Stage, text: str) -> No
 
 
 def test_errors_come_before_warnings(stage: Stage) -> None:
-    told = findings(stage, HEAD.replace("happened", "hapened") + "then: [{do: stage.sya}, {do: stage.yas}]\n")
+    odd = "if: {field: order.ctiy, is: known}\n"
+    told = findings(stage, HEAD + odd + "then: [{do: stage.sya}, {do: stage.yas}]\n")
     assert [row[0] for row in told] == ["error", "error", "warning"]
 
 
@@ -187,3 +188,23 @@ def test_errors_keep_a_rule_from_going_live_only(stage: Stage) -> None:
             stage.engine.switch("r", state, actor="ann")
     stage.engine.switch("r", "paused", actor="ann")
     stage.engine.switch("r", "off", actor="ann")
+
+
+UNHEARD = HEAD.replace("stage.happened", "till.closed") + SAY
+
+
+def test_draft_may_listen_to_what_nothing_brings_yet(stage: Stage) -> None:
+    (found,) = check_rule(stage.engine, read_yaml(UNHEARD), draft=True)
+    assert (found["severity"], found["path"]) == ("warning", "when")
+
+
+def test_rule_that_nothing_starts_is_not_published(stage: Stage) -> None:
+    with pytest.raises(RuleError, match=r"till\.closed, and none has ever come: correct the name, or switch on"):
+        stage.engine.publish(UNHEARD, actor="test", state="on")
+
+
+def test_event_that_came_before_may_be_listened_to(stage: Stage) -> None:
+    """Its plugin is off for now; its events are stored."""
+    stage.take("till.closed")
+    assert [row[0] for row in findings(stage, UNHEARD)] == ["warning"]
+    stage.engine.publish(UNHEARD, actor="test", state="on")

@@ -11,9 +11,18 @@ from engines import START
 from stage import Script, Stage
 
 from core.clock import VirtualClock
-from core.errors import InvalidInput, PluginError, RejectedError, RuleError, SignInError, StorageError, TemporaryError
+from core.errors import (
+    InvalidInput,
+    PluginError,
+    RejectedError,
+    RuleError,
+    SignInError,
+    StorageError,
+    TemporaryError,
+    UnclearError,
+)
 from rules.runner import LADDER
-from rules.runs import decide
+from rules.runs import decide, retry_run
 
 HEAD = "rule: r\nwhen: {event: stage.happened}\n"
 
@@ -293,6 +302,40 @@ def test_call_lost_in_a_crash_is_made_again_and_marked(
     assert (stage.outcomes(), len(clean_script.calls)) == (["acted"], 2)
     assert stage.effects()[0].possible_duplicate is marked
     assert stage.effects()[0].idempotency_key == clean_script.keys[0]
+
+
+@pytest.mark.parametrize(("action", "marked"), REPEATS)
+def test_call_without_an_answer_is_made_again_and_marked(
+    stage: Stage, clean_script: Script, action: str, *, marked: bool
+) -> None:
+    """It was refused first, which repeats nothing; then it timed out."""
+    clean_script.answers = [TemporaryError("stage", "busy"), UnclearError("stage", "took longer than 10 s")]
+    stage.rule(rule(f"{{do: stage.{action}}}", SAY))
+    stage.play()
+    stage.later(seconds=10)
+    assert not stage.effects()[0].possible_duplicate
+    stage.later(hours=1)
+    assert (stage.outcomes(), len(clean_script.calls)) == (["acted"], 4)
+    assert stage.effects()[0].possible_duplicate is marked
+
+
+def test_call_without_an_answer_that_must_not_repeat_asks_a_person(stage: Stage, clean_script: Script) -> None:
+    clean_script.answers = [UnclearError("stage", "took longer than 10 s")]
+    stage.rule(rule("{do: stage.call_once}"))
+    stage.play()
+    stage.later(hours=1)
+    assert (stage.outcomes(), stage.states(), len(clean_script.calls)) == (["held"], ["unclear"], 1)
+
+
+def test_unanswered_last_try_marks_the_one_that_a_person_asks_for(stage: Stage, clean_script: Script) -> None:
+    clean_script.answers = [UnclearError("stage", "took longer than 10 s")]
+    stage.rule(rule("{do: stage.call}", tail="failure: {retry: none}\n"))
+    stage.play()
+    run = stage.runs()[0]
+    assert run["outcome"] == "failed"
+    stage.do(lambda tx: retry_run(tx, run["id"], actor="ann", now=stage.clock.now()))
+    stage.drain()
+    assert (stage.outcomes(), stage.effects()[0].possible_duplicate) == (["acted"], True)
 
 
 @pytest.mark.parametrize("approve", [True, False])

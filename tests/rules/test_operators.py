@@ -1,7 +1,7 @@
 """Every operator of the table answers true, false or not known, exactly, and never raises."""
 
-import json
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.errors import RuleError
 from rules.fields import MISSING
-from rules.operators import OPERATORS, Operator
+from rules.operators import ASKING, OPERATORS, Operator
 
 ISTANBUL = ZoneInfo("Europe/Istanbul")
 #: Noon of an ordinary Thursday in Istanbul (09:00 UTC).
@@ -431,22 +431,42 @@ def test_in_last_and_its_negation_share_no_moment(shift: timedelta) -> None:
     assert ask("not_in_last", "30 days", moment) is not inside
 
 
-# what a plugin's test does, verdict
-PLUGINS: list[tuple[Any, bool | None]] = [
-    (lambda value, wanted: True, True),
-    (lambda value, wanted: False, False),
-    (lambda value, wanted: 1, None),  # only True and False are answers
-    (lambda value, wanted: "yes", None),
-    (lambda value, wanted: None, None),
-    (lambda value, wanted: value / 0, None),  # raises
-    (lambda value, wanted: json.loads(wanted), None),
+def test_plugin_operator_leaves_its_question_behind() -> None:
+    operator = Operator.from_plugin("odd", "p", ("number",))
+    asked = operator.prepare([5], "f", "if.value")
+    at_intake: dict[str, Any] = {"now": NOW, "facts": {}}
+    assert asked(7, at_intake) is None
+    assert at_intake == {"now": NOW, "facts": {}}
+    questions: dict[str, Any] = {}
+    assert asked(7, {"now": NOW, "facts": {ASKING: questions}}) is None
+    ((slot, question),) = questions.items()
+    assert question == ("p", "odd", 7, [5])
+    for answer in (True, False, None):
+        assert asked(7, {"now": NOW, "facts": {slot: answer, ASKING: None}}) is answer
+    for nothing in (MISSING, None, 10**5000):
+        assert asked(nothing, {"now": NOW, "facts": {ASKING: questions}}) is None
+    assert len(questions) == 1
+
+
+# types, values that reach the plugin, values that do not
+KINDS: list[tuple[tuple[str, ...], list[Any], list[Any]]] = [
+    (("number",), [1, 1.5, Decimal(2), "3", {"amount": "4"}], [True, "x", [1], {}]),
+    (("money",), [{"amount": "4", "currency": "TRY"}, 5], [True, "x"]),
+    (("text",), ["", "x"], [1, True, ["x"], {}]),
+    (("choice",), ["x"], [1]),
+    (("yes_no",), [True, False], [0, "yes"]),
+    (("date",), ["2026-03-01", "2026-03-01T10:00:00Z", NOW], ["soon", 5]),
+    (("list",), [[], [1]], ["x", {}]),
+    (("text", "list"), ["x", ["x"]], [1]),
+    (("any",), [1, "x", [1], {"a": 1}, True], []),
+    (("a kind of its own",), [1, "x"], []),
 ]
 
 
-@pytest.mark.parametrize(("test", "verdict"), PLUGINS)
-def test_plugin_operator_cannot_break_the_engine(test: Any, verdict: bool | None) -> None:
-    operator = Operator.from_plugin("odd", ("number",), test)
-    asked = operator.prepare(5, "f", "if.value")
-    assert asked(7, {"now": NOW}) is verdict
-    assert asked(MISSING, {"now": NOW}) is None
-    assert asked(None, {"now": NOW}) is None
+@pytest.mark.parametrize(("types", "read", "left"), KINDS)
+def test_plugin_is_asked_about_kinds_it_reads(types: tuple[str, ...], read: list[Any], left: list[Any]) -> None:
+    asked = Operator.from_plugin("odd", "p", types).prepare(5, "f", "if.value")
+    questions: dict[str, Any] = {}
+    for value in (*read, *left, MISSING, None):
+        assert asked(value, {"now": NOW, "facts": {ASKING: questions}}) is None
+    assert [value for _, _, value, _ in questions.values()] == read

@@ -79,7 +79,7 @@ BAD_RULES = [
     (when("{schedule: '61 25 * * *'}"), "when.schedule", "field minute has '61'"),
     (when("{schedule: hourly, zone: Mars/Phobos}"), "when.zone", "no time zone is called 'Mars/Phobos'"),
     (when("{schedule: hourly, missed: some}"), "when", "fits none"),
-    (when("{absence: order.paid, for: 1 day}"), "when.after", "is missing: name the event"),
+    (when("{absence: order.paid, for: 5 s}"), "when.for", "is too short"),
     (when("{absence: b, after: a, for: soon}"), "when.timeout", "is not a length of time"),
     (when("{date: customer.shoe_size}"), "when.date", "must be one of customer.birthday"),
     (when("{date: customer.birthday, offset: soon}"), "when.offset", "is not a length of time"),

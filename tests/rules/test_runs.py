@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from engines import START
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from stage import Script, Stage
 
 from core.audit import verify
 from core.clock import VirtualClock
 from core.errors import Conflict, InvalidInput, NotFound, RejectedError
-from core.tables import audit
+from core.tables import audit, events
 from rules.runs import cancel_run, cancel_waiting, count_outcomes, get_run, list_runs, overdue, release_run, retry_run
 from rules.store import archive, get_rule
 
@@ -336,7 +336,7 @@ def test_run_whose_event_is_gone_ends_alone(stage: Stage) -> None:
     lost = stage.play(key="lost").event
     stage.play(key="kept")
     stage.engine.intake.cache._events.clear()
-    stage.do(lambda tx: tx.conn.exec_driver_sql("DELETE FROM events WHERE id = ?", (lost.id,)))
+    stage.do(lambda tx: tx.conn.execute(delete(events).where(events.c.id == lost.id)))
     stage.later(days=2)
     assert [(run["key"], run["outcome"]) for run in stage.runs()] == [("lost", "failed"), ("kept", "acted")]
     assert stage.runs()[0]["reason"] == "its event is no longer stored"

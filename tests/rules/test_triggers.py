@@ -15,8 +15,8 @@ from core.clock import VirtualClock
 from core.durations import Duration, add, find_zone
 from core.errors import Conflict, InvalidInput, NotFound
 from core.tables import schedules
-from rules.rule import DATES
-from rules.triggers import _days_before, start_by_hand
+from rules.date_fields import DATES, days_before
+from rules.triggers import start_by_hand
 
 SAY = "then: [{do: stage.say, with: {text: '{{ %s }}'}}]\n"
 
@@ -188,9 +188,9 @@ def test_days_since_the_order_reach_each_order_once(make_stage: Callable[..., St
 )
 def test_every_day_is_reached_on_exactly_one_day(day: date, offset: Duration) -> None:
     moved = add(datetime(day.year, day.month, day.day, 12, tzinfo=UTC), offset, find_zone("UTC")).date()
-    assert day in _days_before(moved, offset)
+    assert day in days_before(moved, offset)
     for other in (moved - timedelta(days=1), moved + timedelta(days=1)):
-        assert day not in _days_before(other, offset)
+        assert day not in days_before(other, offset)
 
 
 def test_every_date_field_of_the_manual_can_be_asked(stage: Stage) -> None:

@@ -6,6 +6,7 @@ import pytest
 from api_client import ApiClient
 from hooked_plugin import SECRET
 
+from core.audit import read
 from rules.engine import Engine
 
 HERE = "/plugins/hooked/accounts/default"
@@ -104,3 +105,30 @@ def test_new_token_may_not_do_more_than_its_maker(client_with: Any):
     assert maker.call("POST", "/tokens", json={**body, "scopes": ["rules:publish"]}).status_code == 403
     assert maker.call("POST", "/tokens", json={**body, "days": 3000}).status_code == 422
     assert made["token"] not in maker.call("GET", "/tokens").get_data(as_text=True)
+
+
+MAIL = "/plugins/mail/accounts/default"
+
+
+def test_stored_secret_is_cleared_by_null(api: ApiClient, engine: Engine):
+    api.post("/plugins/mail/enable")
+    settings = {"host": "mail.example", "sender_address": "shop@shop.example"}
+    api.put(MAIL, {"settings": {**settings, "password": SECRET, "imap_password": "other-sesame"}})
+    told = api.put(MAIL, {"settings": {**settings, "password": None}})
+    stored = {name: one["stored"] for name, one in told["secrets"].items()}
+    assert stored == {"password": False, "imap_password": True}
+    assert "password" not in told["settings"]
+    with engine.db.read() as conn:
+        (name,) = engine.secrets.names(conn, "plugin:mail:default")
+        last = read(conn, about="plugin:mail")[0]
+    assert name == "imap_password"
+    assert SECRET not in str(last)
+    # nothing to clear is no mistake
+    api.put(MAIL, {"settings": {**settings, "password": None}})
+
+
+def test_secret_that_is_needed_cannot_be_cleared(api: ApiClient):
+    save(api, secret=SECRET)
+    answer = save(api, secret=None)
+    assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, "/settings/secret")
+    assert api.get(HERE)["secrets"]["secret"]["stored"]

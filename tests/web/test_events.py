@@ -54,6 +54,17 @@ def test_each_event_of_a_batch_answers_for_itself(api: ApiClient):
     assert told["data"][3]["problem"]["errors"][0]["pointer"].startswith("/3/data/order")
 
 
+def test_dry_run_of_events_takes_nothing_in(api: ApiClient, engine: Engine):
+    put_rule(engine, RULE.format("a"))
+    known = api.post("/events", order_event(id="1"), status=202)
+    told = api.post("/events?dry_run=true", [order_event(id="1"), order_event(id="2"), {"type": "no.such"}])
+    seen = [(row["status"], row["id"], row["rules"]) for row in told["data"]]
+    assert seen == [("duplicate", known["id"], []), ("accepted", None, ["a"]), ("refused", None, [])]
+    assert api.post("/events?dry_run=true", order_event(id="2"))["status"] == "accepted"
+    engine.drain()
+    assert (len(api.get("/events")["data"]), len(api.get("/runs")["data"])) == (1, 1)
+
+
 def test_batch_without_a_good_event_is_refused(api: ApiClient):
     answer = api.call("POST", "/events", json=[{"type": "no.such"}, {"type": 1}])
     assert (answer.status_code, [error["pointer"] for error in answer.json["errors"]]) == (422, ["/0/type", "/1/type"])

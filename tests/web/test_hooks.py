@@ -8,7 +8,9 @@ import pytest
 from api_client import ApiClient
 from engines import put_rule
 from hooked_plugin import SECRET
+from sqlalchemy import inspect, select
 
+from core.tables import events
 from rules.engine import Engine
 
 ADDRESS = "/hooks/hooked/default/in"
@@ -93,16 +95,25 @@ def test_failing_plugin_takes_nothing_by_halves(body: Any, kind: bool, api: ApiC
         assert conn.exec_driver_sql("SELECT count(*) FROM plugin_store").scalar_one() == 0
 
 
+@pytest.mark.parametrize("where", ["hang", "hang_in_verify"])
 def test_hanging_foreign_plugin_stops_only_itself(
-    api: ApiClient, ready: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    where: str, api: ApiClient, ready: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
     engine.host.get("hooked").builtin = False
-    monkeypatch.setattr("rules.plugin_hooks.LOCAL_S", 0.2)
+    monkeypatch.setattr("core.invoke.LOCAL_S", 0.2)
     begun = time.monotonic()
-    assert knock(api, {"do": "hang"}).status_code == 503
+    assert knock(api, {"do": where}).status_code == 503
     assert time.monotonic() - begun < 5
     api.post("/events", {"type": "order.created", "data": {"order": {"id": "1"}}}, status=202)
     assert "did not come back" in api.get("/plugins/hooked")["quarantine"]
+
+
+def test_forged_deliveries_do_not_quarantine_a_plugin(api: ApiClient, ready: None, engine: Engine):
+    engine.host.get("hooked").builtin = False
+    for _ in range(10):
+        assert knock(api, {"said": "x"}, token="wrong").status_code == 401
+    assert api.get("/plugins/hooked")["quarantine"] is None
+    assert knock(api, {"said": "hello"}).status_code == 200
 
 
 def test_handshake_is_never_a_page(api: ApiClient, ready: None):
@@ -131,6 +142,16 @@ def call(app: Any, body: Any = None, address: str = "/hooks/rule/heard", **heade
     return app.test_client().post(address, json={"kind": "sale"} if body is None else body, headers=headers)
 
 
+def test_webhook_tells_its_address_and_never_its_token(api: ApiClient, token: str):
+    told = api.get("/rules/heard/webhook")
+    assert (told["address"].endswith("/hooks/rule/heard"), told["has_token"], token in str(told)) == (True, True, False)
+    other = api.post("/rules/heard/webhook", status=201)
+    assert (other["address"], other["token"] != token) == (told["address"], True)
+    assert [call(api.app, **{"X-Vitrin-Token": text}).status_code for text in (token, other["token"])] == [401, 202]
+    api.delete("/rules/heard/webhook")
+    assert api.get("/rules/heard/webhook")["has_token"] is False
+
+
 def test_rule_is_started_by_a_call(api: ApiClient, token: str):
     answers = [
         call(api.app, **{"X-Vitrin-Token": token}),
@@ -152,10 +173,10 @@ def test_credentials_are_not_stored_with_the_call(api: ApiClient, token: str, en
     secret = {"Authorization": "Bearer SENTINEL-1", "Cookie": "a=SENTINEL-2", "X-Api-Key": "SENTINEL-3"}
     call(api.app, **{"X-Vitrin-Token": token, "X-Event": "sale", **secret})
     with engine.db.read() as conn:
-        (stored,) = conn.exec_driver_sql("SELECT data FROM events WHERE type = 'rule.webhook'").scalars()
-        names = conn.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
+        (stored,) = conn.execute(select(events.c.data).where(events.c.type == "rule.webhook")).scalars()
+        names = inspect(conn).get_table_names()
         whole = str([conn.exec_driver_sql(f"SELECT * FROM {name}").all() for name in names])
-    assert json.loads(stored)["headers"]["x-event"] == "sale"
+    assert stored["headers"]["x-event"] == "sale"
     assert "SENTINEL" not in whole
     assert token not in whole
 

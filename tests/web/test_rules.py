@@ -161,6 +161,24 @@ def test_unknown_field_of_a_body_is_refused(api: ApiClient, draft: Any):
     assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, "/sate")
 
 
+def test_rule_is_started_on_many_records(api: ApiClient, engine: Engine):
+    put_rule(engine, "rule: call\nwhen: {form: {type: object}, on: customer}\nthen: [{stop: true}]\n")
+    people = [{"external_id": f"c{number}", "name": f"Person {number}"} for number in range(3)]
+    shop = lambda tx: engine.shop_of(tx, None, engine.clock.now(), "test")  # noqa: E731
+    ids = [engine.writer.do(lambda tx, one=one: shop(tx).upsert_customer(one)).id for one in people]
+    dry = api.post("/rules/call/start?dry_run=true", {"records": ids})
+    assert (dry, api.get("/runs")["data"]) == ({"events": [], "started": 3, "dry_run": True}, [])
+    told = api.post("/rules/call/start", {"records": ids}, status=202)
+    engine.drain()
+    assert {run["event"] for run in api.get("/runs?rule=call")["data"]} == set(told["events"])
+    assert (len(told["events"]), told["started"], told["dry_run"]) == (3, 3, False)
+    wrong = [({"records": [ids[0], "none"]}, 404), ({"records": [ids[0]] * 2}, 422), ({}, 422)]
+    for query in ("", "?dry_run=true"):
+        codes = [api.call("POST", f"/rules/call/start{query}", json=body).status_code for body, _ in wrong]
+        assert codes == [code for _, code in wrong]
+    assert len(api.get("/runs")["data"]) == 3
+
+
 def test_rule_is_started_by_hand(api: ApiClient, engine: Engine):
     form = "{type: object, properties: {text: {type: string}}, required: [text]}"
     put_rule(

@@ -38,7 +38,7 @@ def show_account(call: Call) -> Reply:
 
 
 def write_account(call: Call) -> Reply:
-    """Save an account; secrets that are left out stay as they are."""
+    """Save an account; secrets that are left out stay as they are, null clears one."""
     schema = _schema(call)
     plugin, name, given = call.names["name"], _account_name(call), call.body["settings"]
     _refuse_unknown(schema, given)
@@ -173,7 +173,7 @@ ROUTES = (
         path=_PATH,
         scope="plugins:write",
         run=write_account,
-        summary="Save an account; secrets that are left out stay as they are",
+        summary="Save an account; secrets that are left out stay as they are, null clears one",
         body=form({"settings": _SETTINGS}),
         answers={200: ACCOUNT},
     ),

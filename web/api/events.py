@@ -1,5 +1,6 @@
 """Events: taken in, listed, shown, and judged by every rule."""
 
+from dataclasses import replace
 from typing import Any
 
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
@@ -16,7 +17,7 @@ from rules.intake import Taken
 from web.paging import QUERY, cut, page_schema, read_cursor, write_cursor
 from web.problems import from_error, make_problem, pick_language, to_pointer
 from web.routes import Call, Reply, Route
-from web.shapes import EVENT, EVENT_RESULT, EVENT_ROW, FILTER, VERDICT, WHOLE, list_of, shape
+from web.shapes import DRY_RUN, EVENT, EVENT_RESULT, EVENT_ROW, FILTER, VERDICT, WHOLE, list_of, shape
 
 _BATCH = shape(data=list_of(EVENT_RESULT), accepted=WHOLE, duplicates=WHOLE, refused=WHOLE)
 _ANSWER = {"anyOf": [EVENT_RESULT, _BATCH]}
@@ -39,7 +40,14 @@ def take_events(call: Call) -> Reply:
         _name_duplicates(tx, results, events)
         return Reply(status=202, body=results[0] if single else _summary(results))
 
-    return call.write(work)
+    return _tried(call.try_out(work)) if call.query["dry_run"] else call.write(work)
+
+
+def _tried(reply: Reply) -> Reply:
+    """Return the answer of a dry run: what would be accepted has no id yet."""
+    for result in reply.body.get("data", [reply.body]):
+        result["id"] = None if result["status"] == "accepted" else result["id"]
+    return replace(reply, status=200)
 
 
 def _read(call: Call) -> list[Incoming | InvalidInput]:
@@ -173,9 +181,10 @@ ROUTES = (
         scope="events:write",
         run=take_events,
         summary="Hand in one event, or up to 500: CloudEvents (structured, batched, binary) or the short form",
+        query={"dry_run": DRY_RUN},
         raw=True,
         media=("application/json", "application/cloudevents+json", "application/cloudevents-batch+json"),
-        answers={202: _ANSWER},
+        answers={200: _ANSWER, 202: _ANSWER},
         limit="events",
         headers=_CLOUD,
     ),

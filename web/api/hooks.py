@@ -1,11 +1,25 @@
-"""Webhooks of rules: their token made and taken away."""
+"""Webhooks of rules: their address, and their token made and taken away."""
+
+from typing import Any
 
 from core.writer import Tx
-from rules.rule_hooks import address_of, drop_token, make_token
+from rules.rule_hooks import address_of, drop_token, has_token, make_token
 from web.routes import Call, Reply, Route
-from web.shapes import TEXT, form
+from web.shapes import FLAG, TEXT, form
 
 _PATH = "/rules/{name}/webhook"
+
+
+def show_webhook(call: Call) -> Reply:
+    """Show where the rule's webhook is called, and whether it has a token; never the token."""
+    with call.engine.db.read() as conn:
+        open_ = has_token(call.engine, conn, call.names["name"])
+        return Reply(body={"address": _address(call, conn), "has_token": open_})
+
+
+def _address(call: Call, conn: Any) -> str:
+    base = call.engine.settings.base_url.rstrip("/")
+    return f"{base}/hooks/rule/{address_of(call.engine, conn, call.names['name'])}"
 
 
 def open_webhook(call: Call) -> Reply:
@@ -13,9 +27,7 @@ def open_webhook(call: Call) -> Reply:
 
     def work(tx: Tx) -> Reply:
         token = make_token(call.engine, tx, call.names["name"], actor=call.actor)
-        place = address_of(call.engine, tx.conn, call.names["name"])
-        base = call.engine.settings.base_url.rstrip("/")
-        return Reply(status=201, body={"address": f"{base}/hooks/rule/{place}", "token": token}, once=True)
+        return Reply(status=201, body={"address": _address(call, tx.conn), "token": token}, once=True)
 
     return call.write(work)
 
@@ -31,6 +43,14 @@ def close_webhook(call: Call) -> Reply:
 
 
 ROUTES = (
+    Route(
+        method="GET",
+        path=_PATH,
+        scope="rules:read",
+        run=show_webhook,
+        summary="Where the rule's webhook is called, and whether it has a token",
+        answers={200: form({"address": TEXT, "has_token": FLAG})},
+    ),
     Route(
         method="POST",
         path=_PATH,

@@ -9,7 +9,7 @@ from werkzeug.http import parse_etags
 
 from core.errors import Conflict, InvalidInput, RuleError
 from core.writer import Tx
-from rules.check import check_rule
+from rules.check import check_text
 from rules.rule import read_yaml, rule_schema
 from rules.store import archive, find_rule, get_rule, get_version, list_rules, save_draft
 from rules.yaml_text import read_rule_text, to_yaml
@@ -68,12 +68,9 @@ def reply_with(call: Call, conn: Any, row: Any, status: int = 200) -> Reply:
     return Reply(status=status, body=body, headers=headers)
 
 
-def problems_of(call: Call, text: str) -> list[dict[str, Any]]:
+def problems_of(call: Call, text: str, *, draft: bool = True) -> list[dict[str, Any]]:
     """Return what the checks find in a text: errors that forbid publishing, warnings and hints."""
-    try:
-        found = check_rule(call.engine, read_rule_text(text))
-    except RuleError as exc:
-        return [{"severity": "error", "path": exc.path, "message": exc.reason}]
+    found = check_text(call.engine, text, draft=draft)
     return [{name: item[name] for name in ("severity", "path", "message")} for item in found]
 
 
@@ -85,9 +82,14 @@ def etag_of(row: Any) -> str:
 
 def check_unchanged(call: Call, row: Any) -> None:
     """Raise PreconditionFailed where the caller names a state (If-Match) that the rule is no longer in."""
+    check_match(call, etag_of(row), "rule")
+
+
+def check_match(call: Call, etag: str | None, noun: str) -> None:
+    """Raise PreconditionFailed where If-Match names another mark than this one; None is of what is not there."""
     wanted = call.headers.get("if-match")
-    if wanted is not None and not parse_etags(wanted).contains(etag_of(row).strip('"')):
-        raise PreconditionFailed("somebody else changed the rule meanwhile; read it again, then repeat the change")
+    if wanted is not None and (etag is None or not parse_etags(wanted).contains(etag.strip('"'))):
+        raise PreconditionFailed(f"somebody else changed the {noun} meanwhile; read it again, then repeat the change")
 
 
 def _row(call: Call, conn: Any, row: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from core.errors import UserError
 from core.writer import Tx
 from rules.explain import why
 from rules.runs import OUTCOMES, cancel_run, decide, get_run, list_runs, retry_run
+from web.api.jobs import STARTED, started
 from web.paging import QUERY, cut, page_schema, read_cursor, write_cursor
 from web.problems import from_error, pick_language
 from web.routes import Call, Reply, Route
@@ -64,9 +65,12 @@ def retry_one_run(call: Call) -> Reply:
 
 
 def retry_many_runs(call: Call) -> Reply:
-    """Let many finished runs go again; each answers for itself."""
+    """Let many finished runs go again: those named at once, each answering for itself; all of a rule as a job."""
     how = {name: call.body[name] for name in _HOW if name in call.body}
     dry = call.query["dry_run"]
+    if "rule" in call.body and not dry:
+        rule = call.body["rule"]
+        return call.write(lambda tx: started(call.engine.replays.start(tx, rule, **how, actor=call.actor)))
 
     def retry_one(tx: Tx, run_id: str) -> dict[str, Any]:
         try:
@@ -179,7 +183,7 @@ ROUTES = (
         path="/runs/retry",
         scope="runs:retry",
         run=retry_many_runs,
-        summary="Let many finished runs go again: those named, or all failed ones of a rule",
+        summary="Let many finished runs go again: those named, or all failed ones of a rule, as a job",
         query={"dry_run": DRY_RUN},
         body={
             "anyOf": [
@@ -187,7 +191,7 @@ ROUTES = (
                 form({"rule": ID}, _HOW),
             ]
         },
-        answers={200: shape(data=list_of(_RESULT), dry_run=FLAG)},
+        answers={200: shape(data=list_of(_RESULT), dry_run=FLAG), 202: STARTED},
     ),
     Route(
         method="POST",

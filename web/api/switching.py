@@ -38,7 +38,7 @@ def publish_rule(call: Call) -> Reply:
         check_unchanged(call, row)
         if row.draft is None:
             raise Conflict(f"the rule {row.name!r} has no draft to publish")
-        for found in problems_of(call, row.draft):
+        for found in problems_of(call, row.draft, draft=False):
             if found["severity"] == "error":
                 raise RuleError(found["path"], found["message"])
         told = {"note": call.fields.get("note"), "state": call.fields.get("state")}
@@ -105,12 +105,15 @@ def try_rule(call: Call) -> Reply:
 def start_rule(call: Call) -> Reply:
     """Start a rule that is started by hand, with its form filled in."""
 
+    dry = call.query["dry_run"]
+
     def work(tx: Tx) -> Reply:
         form_, records = call.fields.get("form", {}), call.fields.get("records", [])
-        started = start_by_hand(call.engine, tx, call.names["name"], form_, records, actor=call.actor)
-        return Reply(status=202, body={"events": [event.id for event in started]})
+        begun = start_by_hand(call.engine, tx, call.names["name"], form_, records, actor=call.actor)
+        told = {"events": [] if dry else [event.id for event in begun], "started": len(begun), "dry_run": dry}
+        return Reply(status=200 if dry else 202, body=told)
 
-    return call.write(work)
+    return call.try_out(work) if dry else call.write(work)
 
 
 def _last(call: Call) -> int:
@@ -146,6 +149,7 @@ def _told(exc: Exception) -> dict[str, Any]:
 
 _REASON = form({}, {"reason": REASON})
 _SIMULATION = shape(rule=TEXT, events=WHOLE, counts={"type": "object"}, funnel=list_of(OBJECT), results=list_of(OBJECT))
+_STARTED = shape(events=list_of(TEXT), started=WHOLE, dry_run=FLAG)
 _EVENT = form(
     {"type": ID, "data": {"type": "object"}},
     {"key": {"type": "string", "maxLength": 255}, "customer": {"type": "string", "maxLength": 255}},
@@ -190,9 +194,10 @@ ROUTES = (
         "start",
         start_rule,
         "Start a rule by hand, with its form filled in, once or for each record",
-        form({}, {"form": OBJECT, "records": {"type": "array", "items": ID, "maxItems": 500}}),
+        form({}, {"form": OBJECT, "records": {"type": "array", "items": ID, "maxItems": 500, "uniqueItems": True}}),
+        query={"dry_run": DRY_RUN},
         scope="events:write",
-        answers={202: shape(events=list_of(TEXT))},
+        answers={200: _STARTED, 202: _STARTED},
         headers=(),
     ),
     Route(

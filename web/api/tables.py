@@ -2,11 +2,15 @@
 
 from web.api import (
     accounts,
+    caps,
     effects,
     events,
     hooks,
+    imports,
+    jobs,
     pause,
     plugins,
+    recipes,
     rules,
     runs,
     schemas,
@@ -20,6 +24,9 @@ BASE = "/api/v1"
 
 ROUTES: tuple[Route, ...] = tuple(
     route
-    for noun in (events, rules, switching, versions, hooks, runs, effects, plugins, accounts, pause, schemas, tokens)
+    for noun in (
+        *(events, rules, recipes, switching, versions, hooks, runs, effects, imports, jobs),
+        *(plugins, accounts, pause, caps, schemas, tokens),
+    )
     for route in noun.ROUTES
 )

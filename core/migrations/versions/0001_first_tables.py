@@ -47,6 +47,18 @@ def upgrade() -> None:
         batch_op.create_index("ix_audit_object", ["object", "number"], unique=False)
 
     op.create_table(
+        "caps",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("per", sa.String(length=8), nullable=False),
+        sa.Column("most", sa.Integer(), nullable=False),
+        sa.Column("period", sa.Text(), nullable=False),
+        sa.Column("above", sa.String(length=5), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("changed_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_caps")),
+    )
+    op.create_table(
         "counters",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
@@ -76,6 +88,24 @@ def upgrade() -> None:
         batch_op.create_index("ix_customers_created", ["created_at"], unique=False)
 
     op.create_table(
+        "draft_editors",
+        sa.Column("rule", sa.String(length=36), nullable=False),
+        sa.Column("session", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("rule", name=op.f("pk_draft_editors")),
+    )
+    op.create_table(
+        "draft_steps",
+        sa.Column("rule", sa.String(length=36), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("label", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("rule", "number", name=op.f("pk_draft_steps")),
+    )
+    op.create_table(
         "effects",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("idempotency_key", sa.Text(), nullable=False),
@@ -104,7 +134,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("effects", schema=None) as batch_op:
         batch_op.create_index("ix_effects_customer", ["customer", "kind", "at"], unique=False)
-        batch_op.create_index("ix_effects_kind", ["kind", "state", "at"], unique=False)
+        batch_op.create_index("ix_effects_kind", ["kind", "at", "state"], unique=False)
         batch_op.create_index("ix_effects_object", ["object", "at"], unique=False)
         batch_op.create_index("ix_effects_rule", ["rule", "first", "at"], unique=False)
         batch_op.create_index("ix_effects_rule_customer", ["rule", "customer", "at"], unique=False)
@@ -172,6 +202,16 @@ def upgrade() -> None:
             postgresql_where=sa.text("NOT alias"),
         )
 
+    op.create_table(
+        "import_fixes",
+        sa.Column("import", sa.String(length=36), nullable=False),
+        sa.Column("row", sa.Integer(), nullable=False),
+        sa.Column("column", sa.Integer(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=True),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("import", "row", "column", name=op.f("pk_import_fixes")),
+    )
     op.create_table(
         "import_rows",
         sa.Column("import", sa.String(length=36), nullable=False),
@@ -243,6 +283,12 @@ def upgrade() -> None:
         batch_op.create_index("ix_jobs_key", ["key", "status"], unique=False)
 
     op.create_table(
+        "limits",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("full_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_limits")),
+    )
+    op.create_table(
         "locks",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),
@@ -281,6 +327,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_messages_idempotency_key")),
     )
     with op.batch_alter_table("messages", schema=None) as batch_op:
+        batch_op.create_index("ix_messages_created_at", ["created_at"], unique=False)
         batch_op.create_index("ix_messages_customer", ["customer", "created_at"], unique=False)
         batch_op.create_index("ix_messages_external", ["channel", "external_id"], unique=False)
         batch_op.create_index("ix_messages_status", ["status", "created_at"], unique=False)
@@ -376,6 +423,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=True),
         sa.Column("draft", sa.Text(), nullable=True),
         sa.Column("draft_at", sa.BigInteger(), nullable=True),
+        sa.Column("draft_step", sa.Integer(), nullable=True),
         sa.Column("archived_at", sa.BigInteger(), nullable=True),
         sa.Column("stamp", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -414,7 +462,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_runs_customer", ["customer", "started_at"], unique=False)
         batch_op.create_index(
             "ix_runs_due",
-            ["due_at"],
+            ["due_at", "id", "rule"],
             unique=False,
             sqlite_where=sa.text("due_at IS NOT NULL"),
             postgresql_where=sa.text("due_at IS NOT NULL"),
@@ -454,6 +502,40 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "name", name=op.f("pk_secrets")),
     )
+    op.create_table(
+        "sessions",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("user", sa.String(length=36), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("form_key", sa.Text(), nullable=False),
+        sa.Column("agent", sa.Text(), nullable=False),
+        sa.Column("notes", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_sessions")),
+    )
+    with op.batch_alter_table("sessions", schema=None) as batch_op:
+        batch_op.create_index("ix_sessions_seen_at", ["seen_at"], unique=False)
+        batch_op.create_index("ix_sessions_user", ["user"], unique=False)
+
+    op.create_table(
+        "silences",
+        sa.Column("rule", sa.String(length=36), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("told_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("rule", "key", name=op.f("pk_silences")),
+    )
+    with op.batch_alter_table("silences", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_silences_due",
+            ["rule", "due_at"],
+            unique=False,
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        )
+
     op.create_table(
         "staff",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -645,6 +727,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("source", "number", name=op.f("uq_orders_source_number")),
     )
     with op.batch_alter_table("orders", schema=None) as batch_op:
+        batch_op.create_index("ix_orders_created_at", ["created_at"], unique=False)
         batch_op.create_index("ix_orders_customer", ["customer", "created_at"], unique=False)
         batch_op.create_index("ix_orders_number", ["number"], unique=False)
         batch_op.create_index("ix_orders_status", ["status", "created_at"], unique=False)

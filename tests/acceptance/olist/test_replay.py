@@ -34,10 +34,10 @@ def acted(report: dict[str, Any]) -> dict[str, int]:
 
 
 @pytest.mark.timeout(900)
-def test_replay_counts_what_the_rows_say(tmp_path: Path) -> None:
+def test_replay_counts_what_the_rows_say(tmp_path: Path, database_url: str) -> None:
     wanted = expected(data("olist"))
 
-    report = replayed(tmp_path)
+    report = replayed(tmp_path, "--database", database_url)
 
     assert report["events"] == wanted["events"]
     assert acted(report) == wanted["acted"]
@@ -47,6 +47,7 @@ def test_replay_counts_what_the_rows_say(tmp_path: Path) -> None:
     assert report["peak_mb"] < 300
 
 
+@pytest.mark.sqlite("its file shows how far the replay is")
 @pytest.mark.timeout(900)
 def test_killed_replay_ends_with_the_same_counts(tmp_path: Path) -> None:
     wanted = expected(data("olist"))

@@ -125,41 +125,41 @@ def test_products_prices_and_stock_go_into_the_shop(node: ImportNode) -> None:
     assert sorted(levels) == [2500, 12000]
 
 
-def test_workbooks_and_json_lines_are_imported_alike(lite: ImportNode) -> None:
+def test_workbooks_and_json_lines_are_imported_alike(node: ImportNode) -> None:
     lines = "".join(json.dumps({"sku": f"S{n}", "name": f"Ürün {n}", "price": n + 0.1}) + "\n" for n in range(1, 4))
-    ident = lite.upload(lines, "products", name="products.jsonl")
-    assert lite.run(ident)["counts"]["new"] == 3
-    amounts = lite.read(lambda conn: conn.execute(select(prices.c.amount).order_by(prices.c.amount)).scalars().all())
+    ident = node.upload(lines, "products", name="products.jsonl")
+    assert node.run(ident)["counts"]["new"] == 3
+    amounts = node.read(lambda conn: conn.execute(select(prices.c.amount).order_by(prices.c.amount)).scalars().all())
     assert list(amounts) == [110, 210, 310]
 
 
-def test_rows_of_an_order_must_stand_together(lite: ImportNode) -> None:
+def test_rows_of_an_order_must_stand_together(node: ImportNode) -> None:
     content = "Order,SKU,Item,Quantity,Price\n1,A,x,1,5\n1,B,y,2,5\n2,A,x,1,5\n1,C,z,1,5\n3,A,x,-1,5\n3,B,y,1,5\n"
-    ident = lite.upload(content, "orders")
-    assert lite.check(ident)["counts"] == work.NOTHING | {"new": 3, "errors": 3}
-    assert lite.run(ident)["counts"] == work.NOTHING | {"new": 3, "errors": 3}
-    rows = errors(lite, ident)
+    ident = node.upload(content, "orders")
+    assert node.check(ident)["counts"] == work.NOTHING | {"new": 3, "errors": 3}
+    assert node.run(ident)["counts"] == work.NOTHING | {"new": 3, "errors": 3}
+    rows = errors(node, ident)
     assert [row["Row"] for row in rows] == ["5", "6", "7"]
     assert "do not stand together" in rows[0]["Error"]
     assert rows[1]["Column"] == "Quantity"
-    assert (count(lite, orders), count(lite, order_lines)) == (2, 3)
+    assert (count(node, orders), count(node, order_lines)) == (2, 3)
 
 
-def test_automations_start_only_when_they_are_asked_to(lite: ImportNode) -> None:
-    lite.run(uploaded(lite, people(0, 3)))
-    assert [event.type for event in lite.told] == ["import.finished"]
-    lite.told.clear()
-    ident = uploaded(lite, people(10, 13))
-    lite.imports.choose(ident, mapping=MAPPING, options={"emit": True, "source": "1c"}, actor="elif")
-    lite.run(ident)
-    assert [event.type for event in lite.told] == ["customer.created"] * 3 + ["import.finished"]
-    assert {event.source for event in lite.told[:3]} == {"1c"}
-    assert len({event.external_id for event in lite.told}) == 4
+def test_automations_start_only_when_they_are_asked_to(node: ImportNode) -> None:
+    node.run(uploaded(node, people(0, 3)))
+    assert [event.type for event in node.told] == ["import.finished"]
+    node.told.clear()
+    ident = uploaded(node, people(10, 13))
+    node.imports.choose(ident, mapping=MAPPING, options={"emit": True, "source": "1c"}, actor="elif")
+    node.run(ident)
+    assert [event.type for event in node.told] == ["customer.created"] * 3 + ["import.finished"]
+    assert {event.source for event in node.told[:3]} == {"1c"}
+    assert len({event.external_id for event in node.told}) == 4
 
 
-def test_paused_import_goes_on_where_it_stopped(lite: ImportNode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paused_import_goes_on_where_it_stopped(node: ImportNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(work.BATCH, "customers", 10)
-    ident = uploaded(lite, people(0, 95))
+    ident = uploaded(node, people(0, 95))
     written: list[int] = []
     remember = work.remember
 
@@ -168,45 +168,45 @@ def test_paused_import_goes_on_where_it_stopped(lite: ImportNode, monkeypatch: p
         written.append(1)
 
     monkeypatch.setattr(work, "remember", pause_after_three)
-    monkeypatch.setattr(work, "crash_point", lambda _: len(written) == 3 and lite.imports.pause(ident, actor="elif"))
-    shown = lite.run(ident)
-    assert (shown["status"], shown["done"], count(lite, customers)) == ("paused", 30, 30)
-    shown = lite.run(ident)
+    monkeypatch.setattr(work, "crash_point", lambda _: len(written) == 3 and node.imports.pause(ident, actor="elif"))
+    shown = node.run(ident)
+    assert (shown["status"], shown["done"], count(node, customers)) == ("paused", 30, 30)
+    shown = node.run(ident)
     assert (shown["status"], shown["counts"]) == ("done", work.NOTHING | {"new": 95})
-    assert count(lite, customers) == 95
+    assert count(node, customers) == 95
 
 
-def test_canceled_import_keeps_what_is_written(lite: ImportNode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_canceled_import_keeps_what_is_written(node: ImportNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(work.BATCH, "customers", 10)
-    ident = uploaded(lite, people(0, 50))
+    ident = uploaded(node, people(0, 50))
     monkeypatch.setattr(
-        work, "crash_point", lambda _: count(lite, customers) == 20 and lite.imports.cancel(ident, actor="elif")
+        work, "crash_point", lambda _: count(node, customers) == 20 and node.imports.cancel(ident, actor="elif")
     )
-    assert lite.run(ident)["status"] == "canceled"
-    assert count(lite, customers) == 20
+    assert node.run(ident)["status"] == "canceled"
+    assert count(node, customers) == 20
     with pytest.raises(Conflict):
-        lite.imports.run(ident, actor="elif")
-    assert lite.undo(ident)["deleted"] == 20
+        node.imports.run(ident, actor="elif")
+    assert node.undo(ident)["deleted"] == 20
 
 
-def test_file_that_is_gone_fails_in_words(lite: ImportNode) -> None:
-    ident = uploaded(lite, people(0, 5))
-    lite.imports.files.delete(lite.imports.get(ident).file)
+def test_file_that_is_gone_fails_in_words(node: ImportNode) -> None:
+    ident = uploaded(node, people(0, 5))
+    node.imports.files.delete(node.imports.get(ident).file)
     with pytest.raises(NotFound, match="upload it again"):
-        lite.imports.run(ident, actor="elif")
+        node.imports.run(ident, actor="elif")
 
 
-def test_file_that_changed_fails_and_says_so(lite: ImportNode) -> None:
-    ident = uploaded(lite, people(0, 700), encoding="utf-8")
-    path = lite.imports.files.path(lite.imports.get(ident).file)
+def test_file_that_changed_fails_and_says_so(node: ImportNode) -> None:
+    ident = uploaded(node, people(0, 700), encoding="utf-8")
+    path = node.imports.files.path(node.imports.get(ident).file)
     path.write_bytes(path.read_bytes()[:-50] + b"\xff\xfe\xff")
-    shown = lite.run(ident)
+    shown = node.run(ident)
     assert (shown["status"], shown["counts"]["new"]) == ("failed", 500)
     assert "is not utf-8 text" in shown["error"]
-    assert [event.type for event in lite.told] == ["import.failed"]
+    assert [event.type for event in node.told] == ["import.failed"]
 
 
-def test_wrong_uploads_and_options_are_refused(lite: ImportNode) -> None:
+def test_wrong_uploads_and_options_are_refused(node: ImportNode) -> None:
     for content, kind, options in [
         ("a\n1\n", "people", {}),
         ("a\n1\n", "customers", {"encoding": "utf-7"}),
@@ -218,28 +218,28 @@ def test_wrong_uploads_and_options_are_refused(lite: ImportNode) -> None:
         ("", "customers", {}),
     ]:
         with pytest.raises(InvalidInput):
-            lite.upload(content, kind, **options)
-    assert (count(lite, imports), list(lite.imports.files._folder.iterdir())) == (0, [])
+            node.upload(content, kind, **options)
+    assert (count(node, imports), list(node.imports.files._folder.iterdir())) == (0, [])
 
 
-def test_other_reading_guesses_the_mapping_anew(lite: ImportNode) -> None:
-    ident = lite.upload("Name;Phone\nA,B;1\n", "customers", delimiter=",")
-    assert lite.imports.get(ident).header == ["Name;Phone"]
-    lite.imports.choose(ident, options={"delimiter": ";"}, actor="elif")
-    row = lite.imports.get(ident)
+def test_other_reading_guesses_the_mapping_anew(node: ImportNode) -> None:
+    ident = node.upload("Name;Phone\nA,B;1\n", "customers", delimiter=",")
+    assert node.imports.get(ident).header == ["Name;Phone"]
+    node.imports.choose(ident, options={"delimiter": ";"}, actor="elif")
+    row = node.imports.get(ident)
     assert (row.header, row.mapping, row.total) == (["Name", "Phone"], ["name", "phone"], 1)
-    assert lite.imports.samples(ident) == [["A,B", "1"]]
+    assert node.imports.samples(ident) == [["A,B", "1"]]
 
 
-def test_old_imports_lose_their_files(lite: ImportNode) -> None:
-    ident = uploaded(lite, people(0, 5))
-    lite.run(ident)
-    path = lite.imports.files.path(lite.imports.get(ident).file)
-    lite.clock.advance(timedelta(days=8))
-    assert lite.writer.do(lambda tx: lite.imports.forget(tx, lite.clock.now())) == 1
-    assert (path.exists(), count(lite, import_rows)) == (False, 0)
+def test_old_imports_lose_their_files(node: ImportNode) -> None:
+    ident = uploaded(node, people(0, 5))
+    node.run(ident)
+    path = node.imports.files.path(node.imports.get(ident).file)
+    node.clock.advance(timedelta(days=8))
+    assert node.writer.do(lambda tx: node.imports.forget(tx, node.clock.now())) == 1
+    assert (path.exists(), count(node, import_rows)) == (False, 0)
     with pytest.raises(Conflict, match="7 days"):
-        lite.imports.undo(ident, actor="elif")
+        node.imports.undo(ident, actor="elif")
 
 
 # Killed in the middle
@@ -275,10 +275,10 @@ def test_killed_import_writes_no_row_twice(node: ImportNode, tmp_path: Path, pla
     assert (count(node, orders), count(node, customers)) == (0, 0)
 
 
-def test_worker_that_lost_the_import_commits_nothing(lite: ImportNode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_that_lost_the_import_commits_nothing(node: ImportNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(work.BATCH, "customers", 10)
-    ident = uploaded(lite, people(0, 40))
-    heir = ImportNode(str(lite.db.url), lite.imports.files._folder.parent)
+    ident = uploaded(node, people(0, 40))
+    heir = ImportNode(str(node.db.url), node.imports.files._folder.parent)
 
     def sleep_through_the_lease(_name: str) -> None:
         monkeypatch.setattr(work, "crash_point", lambda _: None)
@@ -287,14 +287,14 @@ def test_worker_that_lost_the_import_commits_nothing(lite: ImportNode, monkeypat
         assert perform(heir.jobs, JobContext(heir.jobs, job, stopping=lambda: True))  # one batch, then it stops
 
     monkeypatch.setattr(work, "crash_point", sleep_through_the_lease)
-    lite.imports.run(ident, actor="elif")
-    lite.queue.drain()
-    assert lite.imports.show(ident)["counts"]["new"] == 20
+    node.imports.run(ident, actor="elif")
+    node.queue.drain()
+    assert node.imports.show(ident)["counts"]["new"] == 20
     assert heir.queue.drain() == 1
-    shown = lite.imports.show(ident)
+    shown = node.imports.show(ident)
     heir.db.close()
     assert (shown["status"], shown["counts"]) == ("done", work.NOTHING | {"new": 40})
-    assert count(lite, customers) == 40
+    assert count(node, customers) == 40
 
 
 # Text that was made to break things
@@ -305,22 +305,22 @@ def naughty() -> list[tuple[str, str]]:
     return [(row["id"], row["value"] if "value" in row else row["repeat"][0] * row["repeat"][1]) for row in rows]
 
 
-def test_naughty_text_is_stored_as_it_is_or_refused(lite: ImportNode) -> None:
+def test_naughty_text_is_stored_as_it_is_or_refused(node: ImportNode) -> None:
     table = [(ident, text) for ident, text in naughty() if not any(0xD800 <= ord(c) < 0xE000 for c in text)]
     file = io.StringIO(newline="")
     writer = csv.writer(file)
     writer.writerow(MAPPING)
     usable = [(ident, text) for ident, text in table if len(text) <= 100_000]
     writer.writerows([ident, text, "", text, text] for ident, text in usable)
-    ident = uploaded(lite, file.getvalue())
-    shown = lite.run(ident)
+    ident = uploaded(node, file.getvalue())
+    shown = node.run(ident)
     assert shown["status"] == "done", shown["error"]
     stored = {
         row.fields.get("note"): row
-        for row in lite.read(lambda conn: conn.execute(select(customers)).all())
+        for row in node.read(lambda conn: conn.execute(select(customers)).all())
         if row.fields
     }
-    refused = {row["external_id"]: row["Error"] for row in errors(lite, ident)}
+    refused = {row["external_id"]: row["Error"] for row in errors(node, ident)}
     for name, text in usable:
         shown_text = text[1:] if text.startswith("'") and text not in stored else text  # our export's own mark
         if name in refused:
@@ -330,13 +330,13 @@ def test_naughty_text_is_stored_as_it_is_or_refused(lite: ImportNode) -> None:
 
 
 @pytest.mark.parametrize("kind", ["customers", "products", "prices", "stock", "orders"])
-def test_naughty_text_in_any_cell_harms_nothing(lite: ImportNode, kind: str) -> None:
+def test_naughty_text_in_any_cell_harms_nothing(node: ImportNode, kind: str) -> None:
     fields = [field.name for field in import_node.KINDS[kind]]
     texts = [text for _, text in naughty() if len(text) <= 2_000 and not any(0xD800 <= ord(c) < 0xE000 for c in text)]
     lines = "".join(json.dumps(dict.fromkeys(fields, text)) + "\n" for text in texts if "\0" not in text)
-    ident = lite.upload(lines, kind)
-    lite.imports.choose(ident, mapping=fields, actor="elif")
-    shown = lite.run(ident)
+    ident = node.upload(lines, kind)
+    node.imports.choose(ident, mapping=fields, actor="elif")
+    shown = node.run(ident)
     assert shown["status"] == "done", shown["error"]
     assert sum(shown["counts"][name] for name in ("new", "updated", "unchanged", "errors")) == shown["total"]
 
@@ -349,23 +349,23 @@ def _lines(most: int) -> list[list[str]]:
         return list(itertools.islice(csv.reader(file), most + 1))
 
 
-def test_online_retail_orders_are_imported_exactly(lite: ImportNode) -> None:
+def test_online_retail_orders_are_imported_exactly(node: ImportNode) -> None:
     table = _lines(3_000)
     file = io.StringIO(newline="")
     csv.writer(file).writerows(table)
-    ident = lite.upload(file.getvalue(), "orders", zone="Europe/London", currency="GBP", decimal=".")
-    shown = lite.run(ident)
+    ident = node.upload(file.getvalue(), "orders", zone="Europe/London", currency="GBP", decimal=".")
+    shown = node.run(ident)
     invoices = {number: list(rows) for number, rows in itertools.groupby(table[1:], key=lambda row: row[0])}
     good = {number: rows for number, rows in invoices.items() if all(map(_is_sound, rows))}
     assert shown["counts"]["new"] == sum(map(len, good.values()))
     assert shown["counts"]["errors"] == len(table) - 1 - shown["counts"]["new"] > 0
-    stored = lite.read(lambda conn: conn.execute(select(orders.c.number, orders.c.total, orders.c.currency)).all())
+    stored = node.read(lambda conn: conn.execute(select(orders.c.number, orders.c.total, orders.c.currency)).all())
     assert {row.number: row.total for row in stored} == {number: _total(rows) for number, rows in good.items()}
     assert {row.currency for row in stored} == {"GBP"}
     named = {rows[0][6] for rows in good.values()} - {""}
-    assert count(lite, customers) == len(named)
-    assert lite.undo(ident)["left"] == 0
-    assert (count(lite, orders), count(lite, customers)) == (0, 0)
+    assert count(node, customers) == len(named)
+    assert node.undo(ident)["left"] == 0
+    assert (count(node, orders), count(node, customers)) == (0, 0)
 
 
 def _is_sound(row: list[str]) -> bool:
@@ -380,15 +380,15 @@ def _total(rows: list[list[str]]) -> int:
     return sum(int((Decimal(row[3]) * Decimal(row[5])).quantize(Decimal("0.01")) * 100) for row in rows)
 
 
-def test_online_retail_products_are_imported_once_each(lite: ImportNode) -> None:
+def test_online_retail_products_are_imported_once_each(node: ImportNode) -> None:
     table = _lines(3_000)
     file = io.StringIO(newline="")
     csv.writer(file).writerows(table)
-    ident = lite.upload(file.getvalue(), "products", currency="GBP", decimal=".")
+    ident = node.upload(file.getvalue(), "products", currency="GBP", decimal=".")
     mapping = ["sku" if name == "StockCode" else "name" if name == "Description" else None for name in table[0]]
-    lite.imports.choose(ident, mapping=mapping, actor="elif")
-    checked = lite.check(ident)["counts"]
-    counts = lite.run(ident)["counts"]
+    node.imports.choose(ident, mapping=mapping, actor="elif")
+    checked = node.check(ident)["counts"]
+    counts = node.run(ident)["counts"]
     named = Counter(row[1] for row in table[1:] if row[2])
-    assert counts["new"] == checked["new"] == count(lite, products) == len(named)
-    assert count(lite, places) == 0
+    assert counts["new"] == checked["new"] == count(node, products) == len(named)
+    assert count(node, places) == 0

@@ -110,25 +110,25 @@ def test_later_import_keeps_its_word(node: ImportNode) -> None:
     assert list(names) == ["Ada"]
 
 
-def test_import_is_undone_once_and_only_after_it_ran(lite: ImportNode) -> None:
-    ident = lite.upload(FIRST["customers"], "customers")
+def test_import_is_undone_once_and_only_after_it_ran(node: ImportNode) -> None:
+    ident = node.upload(FIRST["customers"], "customers")
     with pytest.raises(Conflict, match="nothing to undo"):
-        lite.imports.undo(ident, actor="elif")
-    lite.run(ident)
-    lite.undo(ident)
+        node.imports.undo(ident, actor="elif")
+    node.run(ident)
+    node.undo(ident)
     with pytest.raises(Conflict, match="undone"):
-        lite.imports.undo(ident, actor="elif")
+        node.imports.undo(ident, actor="elif")
     with pytest.raises(Conflict, match="undone"):
-        lite.imports.run(ident, actor="elif")
+        node.imports.run(ident, actor="elif")
 
 
-def test_record_that_nobody_remembers_is_left(lite: ImportNode) -> None:
-    run(lite, FIRST["customers"], "customers")
-    ident = run(lite, SECOND["customers"], "customers")
-    lite.writer.do(
+def test_record_that_nobody_remembers_is_left(node: ImportNode) -> None:
+    run(node, FIRST["customers"], "customers")
+    ident = run(node, SECOND["customers"], "customers")
+    node.writer.do(
         lambda tx: tx.conn.execute(update(import_rows).where(import_rows.c.status == "updated").values(before=None))
     )
-    assert [kept["reason"] for kept in lite.undo(ident)["kept"]] == ["it is not known how it was before"]
+    assert [kept["reason"] for kept in node.undo(ident)["kept"]] == ["it is not known how it was before"]
 
 
 @pytest.mark.parametrize("place", ["import.undo:2", "writer.before_commit:4", "writer.after_commit:4"])

@@ -52,12 +52,12 @@ def test_repeated_word_is_not_written_again(records):
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=6), data=st.data())
-def test_order_of_arrival_does_not_matter(one_records, words, data):
-    one_records.clear()
+def test_order_of_arrival_does_not_matter(records, words, data):
+    records.clear()
     for granted, hour in data.draw(st.permutations(words)):
-        say(one_records, granted, at=NOON + timedelta(hours=hour))
+        say(records, granted, at=NOON + timedelta(hours=hour))
     last = max(hour for _, hour in words)
-    assert ask(one_records) is all(granted for granted, hour in words if hour == last)
+    assert ask(records) is all(granted for granted, hour in words if hour == last)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_order_of_arrival_does_not_matter(one_records, words, data):
         ([True], "customer.consents"),  # a list
     ],
 )
-def test_vague_consent_is_refused(one_records, wanted, path):
+def test_vague_consent_is_refused(records, wanted, path):
     with pytest.raises(InvalidInput) as refused:
-        one_records.do(lambda shop: shop.upsert_customer({"external_id": "17", "consents": wanted}))
+        records.do(lambda shop: shop.upsert_customer({"external_id": "17", "consents": wanted}))
     assert refused.value.path == path

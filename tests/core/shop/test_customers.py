@@ -164,21 +164,21 @@ def test_import_tells_nothing(records):
         ([], "customer"),  # not an object
     ],
 )
-def test_wrong_customer_is_refused_by_path(one_records, wanted, path):
+def test_wrong_customer_is_refused_by_path(records, wanted, path):
     with pytest.raises(InvalidInput) as refused:
-        store(one_records, wanted)
+        store(records, wanted)
     assert refused.value.path == path
-    assert one_records.count(customers) == 0
+    assert records.count(customers) == 0
 
 
-def test_unknown_id_is_not_found(one_records):
+def test_unknown_id_is_not_found(records):
     with pytest.raises(NotFound):
-        store(one_records, {"id": "nobody", "city": "Van"})
+        store(records, {"id": "nobody", "city": "Van"})
 
 
-def test_numbers_are_read_as_the_regions(one_records):
-    change = store(one_records, {"phone": "8 (912) 345-67-89"}, region="RU")
-    assert one_records.read(lambda conn: snapshot_customer(conn, change.id))["phone"] == "+79123456789"
+def test_numbers_are_read_as_the_regions(records):
+    change = store(records, {"phone": "8 (912) 345-67-89"}, region="RU")
+    assert records.read(lambda conn: snapshot_customer(conn, change.id))["phone"] == "+79123456789"
 
 
 def test_stub_is_quiet_until_real_data_comes(records):

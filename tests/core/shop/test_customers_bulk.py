@@ -36,11 +36,11 @@ def test_thousand_rows_need_few_statements(records):
     assert len([statement for statement in sent if " tags" not in statement]) < 20
 
 
-def test_row_names_its_place_in_the_list(one_records):
+def test_row_names_its_place_in_the_list(records):
     with pytest.raises(InvalidInput) as refused:
-        one_records.do(lambda shop: shop.upsert_customers([make(1), make(2) | {"phone": "x"}]))
+        records.do(lambda shop: shop.upsert_customers([make(1), make(2) | {"phone": "x"}]))
     assert refused.value.path == "customers[1].phone"
-    assert one_records.count(customers) == 0
+    assert records.count(customers) == 0
 
 
 PEOPLE = st.fixed_dictionaries(
@@ -67,27 +67,27 @@ def people_of(records: Records) -> list[object]:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(PEOPLE, min_size=1, max_size=8))
-def test_batch_ends_as_one_by_one(one_records, rows):
-    one_records.clear()
-    one_records.do(lambda shop: shop.upsert_customers(rows))
-    batch = people_of(one_records)
-    one_records.clear()
+def test_batch_ends_as_one_by_one(records, rows):
+    records.clear()
+    records.do(lambda shop: shop.upsert_customers(rows))
+    batch = people_of(records)
+    records.clear()
     for row in rows:
-        one_records.do(lambda shop, row=row: shop.upsert_customer(row))
-    assert people_of(one_records) == batch
+        records.do(lambda shop, row=row: shop.upsert_customer(row))
+    assert people_of(records) == batch
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(PEOPLE, min_size=1, max_size=5))
-def test_last_row_twice_changes_nothing(one_records, rows):
-    one_records.clear()
+def test_last_row_twice_changes_nothing(records, rows):
+    records.clear()
     for row in rows:
-        one_records.later(minutes=1)  # consents of one moment are settled by rank, not by order
-        one_records.do(lambda shop, row=row: shop.upsert_customer(row))
-    one_records.tells()
-    before = one_records.picture()
-    one_records.later(hours=1)
-    again = one_records.do(lambda shop: shop.upsert_customer(rows[-1]))
+        records.later(minutes=1)  # consents of one moment are settled by rank, not by order
+        records.do(lambda shop, row=row: shop.upsert_customer(row))
+    records.tells()
+    before = records.picture()
+    records.later(hours=1)
+    again = records.do(lambda shop: shop.upsert_customer(rows[-1]))
     assert not again.is_changed
-    assert one_records.tells() == []
-    assert one_records.picture() == before
+    assert records.tells() == []
+    assert records.picture() == before

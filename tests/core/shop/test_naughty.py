@@ -97,10 +97,10 @@ def test_each_text_in_a_field_with_a_form(field):
             refused.message.encode()
 
 
-def test_each_text_in_searches_and_facts(one_records):
-    one_records.do(lambda shop: shop.upsert_product({"sku": "A", "name": "Case"}))
+def test_each_text_in_searches_and_facts(records):
+    records.do(lambda shop: shop.upsert_product({"sku": "A", "name": "Case"}))
     for text in filter(is_storable, strings()):
-        with one_records.db.read() as conn:
+        with records.db.read() as conn:
             assert find_products(conn, text=text, category=text) == []
             assert find_orders(conn, text=text, status=text, customer=text) == []
             assert find_tasks(conn, status=text, assignee=text) == []

@@ -75,24 +75,24 @@ def test_requirement_of_full_payment_holds(records, order):
 
 
 @pytest.mark.parametrize("wanted", [{}, {"code": ""}, {"code": "x", "group": "y"}, {"code": "x", "requires": ["love"]}])
-def test_wrong_status_is_refused(one_records, wanted):
+def test_wrong_status_is_refused(records, wanted):
     with pytest.raises(InvalidInput):
-        one_records.do(lambda shop: shop.set_status(wanted))
+        records.do(lambda shop: shop.set_status(wanted))
 
 
-def test_news_in_any_order_ends_in_the_same_status(one_records):
+def test_news_in_any_order_ends_in_the_same_status(records):
     news = [("paid", 1), ("packing", 2), ("shipped", 3), ("delivered", 4)]
     for number, way in enumerate(permutations(news)):
-        order = one_records.do(lambda shop, number=number: shop.upsert_order({"external_id": str(number)})).id
+        order = records.do(lambda shop, number=number: shop.upsert_order({"external_id": str(number)})).id
         for status, hour in way:
             wanted = {"id": order, "status": status, "status_at": NOON + timedelta(hours=hour)}
-            one_records.do(lambda shop, wanted=wanted: shop.upsert_order(wanted))
-        assert status_of(one_records, order) == "delivered"
+            records.do(lambda shop, wanted=wanted: shop.upsert_order(wanted))
+        assert status_of(records, order) == "delivered"
 
 
-def test_late_news_is_ignored_with_its_reason(one_records):
-    order = one_records.do(lambda shop: shop.upsert_order({"external_id": "o"})).id
+def test_late_news_is_ignored_with_its_reason(records):
+    order = records.do(lambda shop: shop.upsert_order({"external_id": "o"})).id
     later = NOON + timedelta(hours=2)
-    one_records.do(lambda shop: shop.upsert_order({"id": order, "status": "shipped", "status_at": later}))
-    change = one_records.do(lambda shop: shop.upsert_order({"id": order, "status": "paid", "status_at": NOON}))
+    records.do(lambda shop: shop.upsert_order({"id": order, "status": "shipped", "status_at": later}))
+    change = records.do(lambda shop: shop.upsert_order({"id": order, "status": "paid", "status_at": NOON}))
     assert change.ignored == {"order.status": "paid is older news than shipped"}

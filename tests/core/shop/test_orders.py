@@ -153,12 +153,12 @@ def test_master_of_the_status_keeps_it(records):
         ({"prise": 5}, "order.prise"),  # nobody reads it
     ],
 )
-def test_wrong_order_is_refused_whole(one_records, wanted, path):
+def test_wrong_order_is_refused_whole(records, wanted, path):
     with pytest.raises(InvalidInput) as refused:
-        store(one_records, {"external_id": "o-1"} | wanted)
+        store(records, {"external_id": "o-1"} | wanted)
     assert refused.value.path == path
-    assert one_records.count(orders) == 0
-    assert one_records.tells() == []
+    assert records.count(orders) == 0
+    assert records.tells() == []
 
 
 def test_failed_call_leaves_the_transaction_usable(records):
@@ -172,18 +172,18 @@ def test_failed_call_leaves_the_transaction_usable(records):
     assert records.count(customers) == 0
 
 
-def test_order_that_is_not_ours_is_not_found(one_records):
+def test_order_that_is_not_ours_is_not_found(records):
     with pytest.raises(NotFound):
-        store(one_records, {"id": "o-404"})
+        store(records, {"id": "o-404"})
     with pytest.raises(NotFound):
-        one_records.do(lambda shop: shop.change_status("o-404", "paid"))
+        records.do(lambda shop: shop.change_status("o-404", "paid"))
 
 
-def test_two_external_ids_of_two_orders_conflict(one_records):
-    store(one_records, {"external_ids": {"site": "1"}})
-    store(one_records, {"external_ids": {"till": "2"}})
+def test_two_external_ids_of_two_orders_conflict(records):
+    store(records, {"external_ids": {"site": "1"}})
+    store(records, {"external_ids": {"till": "2"}})
     with pytest.raises(Conflict):
-        store(one_records, {"external_ids": {"site": "1", "till": "2"}})
+        store(records, {"external_ids": {"site": "1", "till": "2"}})
 
 
 @pytest.mark.parametrize("text", ["%", "_", "10%", "\\", "' OR 1=1 --", "100_"])

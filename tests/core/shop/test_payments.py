@@ -101,12 +101,12 @@ def test_payment_may_come_before_its_order(records):
         ({"instalments": -1}, InvalidInput),  # below zero
     ],
 )
-def test_wrong_payment_is_refused(one_records, wanted, error):
-    order = new_order(one_records)
+def test_wrong_payment_is_refused(records, wanted, error):
+    order = new_order(records)
     with pytest.raises(error):
-        pay(one_records, **wanted)
-    assert one_records.count(payments) == 0
-    assert paid_of(one_records, order) == "0.00"
+        pay(records, **wanted)
+    assert records.count(payments) == 0
+    assert paid_of(records, order) == "0.00"
 
 
 def test_paid_amount_cannot_change(records, order):
@@ -123,24 +123,24 @@ NEWS = st.tuples(st.sampled_from(["pending", "authorized", "paid"]), st.sampled_
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(news=st.lists(NEWS, max_size=8))
-def test_sum_of_payments_is_the_balance(one_records, news):
-    one_records.clear()
-    order = new_order(one_records)
+def test_sum_of_payments_is_the_balance(records, news):
+    records.clear()
+    order = new_order(records)
     for state, external in news:
-        pay(one_records, external_id=external, state=state)
+        pay(records, external_id=external, state=state)
     received = {external for state, external in news if state == "paid"}
-    assert paid_of(one_records, order) == f"{400 * len(received)}.00"
-    assert one_records.tells().count("payment.received") == len(received)
+    assert paid_of(records, order) == f"{400 * len(received)}.00"
+    assert records.tells().count("payment.received") == len(received)
 
 
-def test_recorded_sequences_end_in_the_same_sum(one_records):
+def test_recorded_sequences_end_in_the_same_sum(records):
     """Payments of `event_sequences`; refunds there are documents of their own and belong to the ledger."""
     rows = [row for row in vectors("event_sequences")["rows"] if "payment" in str(row["events"])]
     assert rows
     for row in rows:
-        one_records.clear()
-        order = new_order(one_records, total=str(row["order_total"] / 100))
+        records.clear()
+        order = new_order(records, total=str(row["order_total"] / 100))
         for event in row["events"]:
             if event["type"] == "payment.succeeded":
-                pay(one_records, external_id=event["payment"], amount=f"{event['amount'] / 100:.2f}")
-        assert paid_of(one_records, order) == f"{row['expect']['paid'] / 100:.2f}", row["id"]
+                pay(records, external_id=event["payment"], amount=f"{event['amount'] / 100:.2f}")
+        assert paid_of(records, order) == f"{row['expect']['paid'] / 100:.2f}", row["id"]

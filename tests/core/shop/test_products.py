@@ -81,11 +81,11 @@ def test_sku_of_another_product_is_refused(records):
         ({"name": "x", "sku": "A", "active": "yes"}, "product.active"),  # a word is no flag
     ],
 )
-def test_wrong_product_is_refused(one_records, wanted, path):
+def test_wrong_product_is_refused(records, wanted, path):
     with pytest.raises(InvalidInput) as refused:
-        store(one_records, wanted)
+        store(records, wanted)
     assert refused.value.path == path
-    assert one_records.count(products) == 0
+    assert records.count(products) == 0
 
 
 def test_search_folds_letters_and_escapes_signs(records):
@@ -130,6 +130,6 @@ def test_price_lists_and_masters_are_apart(records):
     assert change.ignored == {"price.retail": "is kept by 1c"}
 
 
-def test_price_of_unknown_sku_is_not_found(one_records):
+def test_price_of_unknown_sku_is_not_found(records):
     with pytest.raises(NotFound):
-        one_records.do(lambda shop: shop.set_price({"sku": "none", "price": "1 TRY"}))
+        records.do(lambda shop: shop.set_price({"sku": "none", "price": "1 TRY"}))

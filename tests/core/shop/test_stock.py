@@ -108,22 +108,22 @@ def test_same_stock_twice_is_told_once(shelf):
 
 
 @pytest.mark.parametrize("quantity", [0, -1, "x", None, 0.0001, 10**20, float("inf"), True, "1e3"])
-def test_wrong_quantity_is_refused(one_records, quantity):
-    fill(one_records)
+def test_wrong_quantity_is_refused(records, quantity):
+    fill(records)
     with pytest.raises(InvalidInput):
-        reserve(one_records, quantity)
-    assert level(one_records) == (10, 0)
+        reserve(records, quantity)
+    assert level(records) == (10, 0)
 
 
-def test_unknown_things_are_not_found(one_records):
-    fill(one_records)
+def test_unknown_things_are_not_found(records):
+    fill(records)
     for wrong in (
         lambda shop: shop.reserve({"sku": "none"}),
         lambda shop: shop.release("none"),
         lambda shop: shop.set_stock({"sku": "none", "on_hand": 1}),
     ):
         with pytest.raises(NotFound):
-            one_records.do(wrong)
+            records.do(wrong)
 
 
 def test_fifty_parallel_spends_of_ten_pieces(records):
@@ -157,23 +157,23 @@ STEPS = st.lists(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-def test_held_reservations_are_the_reserved_stock(one_records, steps):
-    one_records.clear()
-    fill(one_records, 6)
+def test_held_reservations_are_the_reserved_stock(records, steps):
+    records.clear()
+    fill(records, 6)
     made: list[str] = []
     for step, number in steps:
         try:
             if step == "reserve":
-                made.append(reserve(one_records, number + 1).id)
+                made.append(reserve(records, number + 1).id)
             elif step == "count":
-                one_records.do(lambda shop, number=number: shop.set_stock({"sku": "A", "on_hand": number}))
+                records.do(lambda shop, number=number: shop.set_stock({"sku": "A", "on_hand": number}))
             elif made:
                 chosen = made[number % len(made)]
-                one_records.do(lambda shop, step=step, chosen=chosen: getattr(shop, step)(chosen))
+                records.do(lambda shop, step=step, chosen=chosen: getattr(shop, step)(chosen))
         except Conflict:
             continue
     held = select(reservations.c.quantity).where(reservations.c.state == "held")
-    quantities = one_records.read(lambda conn: conn.execute(held).scalars().all())
-    on_hand, reserved = level(one_records)
+    quantities = records.read(lambda conn: conn.execute(held).scalars().all())
+    on_hand, reserved = level(records)
     assert reserved * 1000 == sum(quantities)
     assert on_hand >= 0

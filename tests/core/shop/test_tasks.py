@@ -88,16 +88,16 @@ def test_task_changes_alone_are_told(records):
         ({"title": "x", "status": "done"}, "task.status"),  # is not created done
     ],
 )
-def test_wrong_task_is_refused(one_records, wanted, path):
+def test_wrong_task_is_refused(records, wanted, path):
     with pytest.raises(InvalidInput) as refused:
-        one_records.do(lambda shop: shop.create_task(wanted))
+        records.do(lambda shop: shop.create_task(wanted))
     assert refused.value.path == path
 
 
-def test_unknown_task_is_not_found(one_records):
+def test_unknown_task_is_not_found(records):
     for wrong in (lambda shop: shop.close_task("none"), lambda shop: shop.set_message_status("none", "sent")):
         with pytest.raises(NotFound):
-            one_records.do(wrong)
+            records.do(wrong)
 
 
 def test_message_is_queued_once_and_sent(records):
@@ -113,25 +113,25 @@ def test_message_is_queued_once_and_sent(records):
     assert records.tells() == ["message.sent"]
 
 
-def test_receipts_in_any_order_end_the_same(one_records):
+def test_receipts_in_any_order_end_the_same(records):
     for number, way in enumerate(permutations(["sent", "delivered", "sent"])):
         wanted = HELLO | {"idempotency_key": str(number)}
-        message = one_records.do(lambda shop, wanted=wanted: shop.queue_message(wanted)).id
+        message = records.do(lambda shop, wanted=wanted: shop.queue_message(wanted)).id
         for status in way:
-            one_records.do(lambda shop, message=message, status=status: shop.set_message_status(message, status))
-        assert one_records.read(lambda conn, message=message: get_message(conn, message))["status"] == "delivered"
+            records.do(lambda shop, message=message, status=status: shop.set_message_status(message, status))
+        assert records.read(lambda conn, message=message: get_message(conn, message))["status"] == "delivered"
 
 
-def test_captured_message_is_never_sent(one_records):
-    message = one_records.do(lambda shop: shop.queue_message(HELLO | {"status": "captured"})).id
-    change = one_records.do(lambda shop: shop.set_message_status(message, "sent"))
+def test_captured_message_is_never_sent(records):
+    message = records.do(lambda shop: shop.queue_message(HELLO | {"status": "captured"})).id
+    change = records.do(lambda shop: shop.set_message_status(message, "sent"))
     assert change.ignored
-    assert one_records.tells() == []
+    assert records.tells() == []
 
 
-def test_bounce_is_told_with_its_reason(one_records):
-    person = one_records.do(lambda shop: shop.upsert_customer({"external_id": "u-1", "name": "Elif"}), quiet=True).id
-    message = one_records.do(lambda shop: shop.queue_message(HELLO | {"customer": "u-1"})).id
-    one_records.do(lambda shop: shop.set_message_status(message, "failed", error="mailbox full"))
-    [told] = one_records.told
+def test_bounce_is_told_with_its_reason(records):
+    person = records.do(lambda shop: shop.upsert_customer({"external_id": "u-1", "name": "Elif"}), quiet=True).id
+    message = records.do(lambda shop: shop.queue_message(HELLO | {"customer": "u-1"})).id
+    records.do(lambda shop: shop.set_message_status(message, "failed", error="mailbox full"))
+    [told] = records.told
     assert (told.type, told.customer, told.data["message"]["error"]) == ("message.failed", person, "mailbox full")

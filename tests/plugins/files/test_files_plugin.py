@@ -15,8 +15,8 @@ def test_plugin_brings_its_events() -> None:
     assert all(set(kind.title) == {"en", "tr", "ru"} for kind in brought.events)
 
 
-def test_finished_import_is_told_with_its_counts(tmp_path: Path) -> None:
-    node = ImportNode(f"sqlite:///{tmp_path}/shop.db", tmp_path)
+def test_finished_import_is_told_with_its_counts(database_url: str, tmp_path: Path) -> None:
+    node = ImportNode(database_url, tmp_path)
     ident = node.upload("external_id,name\nc1,Ada\n,Nobody\n", "customers", name="../новые клиенты.csv")
     node.run(ident)
     node.db.close()
@@ -27,8 +27,8 @@ def test_finished_import_is_told_with_its_counts(tmp_path: Path) -> None:
     assert (event.type, event.key, event.source) == ("import.finished", ident, "files")
 
 
-def test_failed_import_is_told_with_its_reason(tmp_path: Path) -> None:
-    node = ImportNode(f"sqlite:///{tmp_path}/shop.db", tmp_path)
+def test_failed_import_is_told_with_its_reason(database_url: str, tmp_path: Path) -> None:
+    node = ImportNode(database_url, tmp_path)
     ident = node.upload("external_id,name\nc1,Ada\n", "customers", encoding="utf-8")
     node.imports.files.path(node.imports.get(ident).file).write_bytes(b"external_id,name\nc1,\xff\n")
     node.run(ident)

@@ -180,6 +180,23 @@ def test_returned_message_becomes_one_event(watching: MailShop, office: PostOffi
     assert len(watching.bounced()) == 1
 
 
+def test_returned_message_names_the_customer_of_the_address(watching: MailShop, office: PostOffice, inbox: Inbox):
+    engine = watching.engine
+
+    def know(tx: Any) -> str:
+        shop = engine.shop_of(tx, None, watching.clock.now(), "till")
+        return shop.upsert_customer({"external_id": "t-1", "email": "Ada@Customer.test"}).id
+
+    ada = engine.writer.do(know)
+    watching.pay()
+    sent = office.mail[0]["Message-ID"]
+    inbox.put(notification(FAILED, ident=sent))
+    inbox.put(notification(FAILED.replace("ada@", "nobody@"), ident=sent))
+    watching.poll()
+    found = {event.data["recipient"]: event.customer for event in watching.bounced()}
+    assert found == {"ada@customer.test": ada, "nobody@customer.test": None}
+
+
 def test_run_that_sent_the_message_hears_of_it(watching: MailShop, office: PostOffice, inbox: Inbox):
     rule = """
         rule: thank-you

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from databases import databases
 from drain_once import run_killed
 from engines import START, make_event, put_rule
 from mail_servers import PASSWORD, USER, Authority, PostOffice, silent_server, smtp_server
@@ -42,6 +43,7 @@ def test_message_that_was_taken_unsaid_keeps_its_id(shop: MailShop, office: Post
     first, second = office.mail
     assert first["Message-ID"] == second["Message-ID"]
     assert (shop.effect.state, shop.effect.attempts) == ("done", 2)
+    assert shop.effect.possible_duplicate
     assert parsedate_to_datetime(second["Date"]) > parsedate_to_datetime(first["Date"])
 
 
@@ -65,6 +67,7 @@ def test_greylisted_message_comes_through_later(shop: MailShop, office: PostOffi
     assert "451 4.7.1 greylisted" in shop.effect.reason
     assert shop.wait_out() == 1
     assert (shop.effect.state, len(office.mail)) == ("done", 1)
+    assert not shop.effect.possible_duplicate
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_wrong_password_asks_a_person(shop: MailShop, office: PostOffice, tmp_pa
     assert "check user and password" in shop.effect.reason
     shop.engine.close()
     plain = base64.b64encode(f"\0{USER}\0SENTINEL-wrong-one".encode()).decode()
-    stored = b"".join(path.read_bytes() for path in tmp_path.glob("vitrin.db*")).decode("latin-1") + repr(logs)
+    stored = databases.content(tmp_path).decode("latin-1") + repr(logs)
     # the server repeats the password in its refusal
     assert "wrong: shop" in stored
     assert [word for word in ("SENTINEL", PASSWORD, plain) if word in stored] == []

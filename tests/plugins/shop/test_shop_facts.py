@@ -130,13 +130,13 @@ def test_batch_costs_as_many_statements_as_one_key(history, name):
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(bought=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=10), asked=st.integers(0, 10))
-def test_count_and_last_agree_with_a_plain_reckoning(one_records, bought, asked):
-    one_records.clear()
+def test_count_and_last_agree_with_a_plain_reckoning(records, bought, asked):
+    records.clear()
     for number, (customer, at) in enumerate(bought):
-        buy(one_records, number, "X", day(at), customer=customer)
+        buy(records, number, "X", day(at), customer=customer)
     for customer in {customer for customer, _ in bought}:
         key = (customer, day(asked), ())
         before = [day(at) for who, at in bought if who == customer and at < asked]
-        assert ask(one_records, "customer.orders_count", [key])[key] == len(before)
+        assert ask(records, "customer.orders_count", [key])[key] == len(before)
         last = max(before).isoformat() if before else None
-        assert ask(one_records, "history.bought", [key])[key] == last
+        assert ask(records, "history.bought", [key])[key] == last

@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from databases import databases, place_database
 from drain_once import run_killed
-from engines import START, make_event, put_rule
+from engines import START, make_event, make_tables, put_rule
 from structlog.testing import capture_logs
 
 from core.accounts import Account, save_account
@@ -104,6 +105,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
             "allow_hosts": (receiver.address,),
         }
         parts = Parts(clock=clock, http=HttpClient(clock=clock, recorder=notes))
+        place_database(tmp_path, make_tables)
         engine = Engine(load_settings(given, {}), BUILTINS, parts)
         engine.open()
         shop = Shop(engine=engine, clock=clock, receiver=receiver, notes=notes)
@@ -249,7 +251,7 @@ def test_secret_is_found_nowhere_after_errors(shop: Shop, tmp_path: Path):
         base64.b64decode(SENTINEL).decode(),
         shop.receiver.got[0].headers["webhook-signature"].removeprefix("v1,"),
     ]
-    stored = b"".join(path.read_bytes() for path in tmp_path.glob("vitrin.db*"))
+    stored = databases.content(tmp_path)
     seen = stored.decode("latin-1") + repr(logs) + repr(shop.notes.calls)
     assert "bad signature" in seen
     assert [form for form in forms if form in seen] == []
