@@ -32,7 +32,7 @@ _RULE = {
     "when": {"event": "order.created"},
     "then": [{"wait": {"for": "30 days", "recheck": False}}, {"do": "idle.do_nothing"}],
 }
-_BATCH = 1_000
+_BATCH = 5_000
 _INSERT_EVENTS, _INSERT_RUNS = inserts(events), inserts(runs)
 
 
@@ -63,7 +63,7 @@ def _put_sleepers(task: Task, engine: Engine, count: int, wakes: datetime) -> No
     (rule,) = engine.book
     for start in range(0, count, _BATCH):
         task.moved(start, count)
-        engine.writer.do(lambda tx, start=start: _put_batch(tx, rule, range(start, start + _BATCH), wakes))
+        engine.writer.do(lambda tx, start=start: _put_batch(tx, rule, range(start, min(start + _BATCH, count)), wakes))
     task.moved(count, count)
 
 
@@ -116,7 +116,7 @@ def _least_insert_s(task: Task, count: int) -> float:
     connection = open_least(task.settings.home / "least" / "least.db")
     started_s = time.perf_counter()
     for start in range(0, count, _BATCH):
-        numbers = range(start, start + _BATCH)
+        numbers = range(start, min(start + _BATCH, count))
         put(connection, [event_row(n, "{}") for n in numbers], [run_row(n, n, due_at=n + 1) for n in numbers])
     connection.close()
     return time.perf_counter() - started_s

@@ -42,7 +42,9 @@ class Bulk:
             return 0
         dialect = conn.dialect
         compiled = self._compiled.get(dialect.name) or self._compile(dialect)
-        return conn.exec_driver_sql(compiled.text, [compiled.bind(row) for row in rows]).rowcount
+        bound = [compiled.bind(row) for row in rows]
+        # psycopg forgets the count when its cursor closes, unless asked to keep it.
+        return conn.exec_driver_sql(compiled.text, bound, execution_options={"preserve_rowcount": True}).rowcount
 
     def _compile(self, dialect: Dialect) -> _Compiled:
         made = self._make(dialect).compile(dialect=dialect, column_keys=list(self._names))

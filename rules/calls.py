@@ -62,8 +62,7 @@ class Calls:
 
     def _take(self, tx: Tx, calls: Sequence[Call]) -> list[Taken | None]:
         book = self._engine.book
-        if book.refresh(tx.conn):
-            tx.if_undone(book.forget)
+        self._engine.intake.look(tx)
         if book.stamp != self._stamp:
             self._names, self._stamp = _listeners(self._engine), book.stamp
         names = [self._names.get(call.address) for call in calls]
@@ -75,7 +74,7 @@ class Calls:
                 events.append(None)
             else:
                 events.append(call_event(self._engine, name, call.body, call.headers))
-        taken = iter(self._engine.intake.take(tx, [event for event in events if event is not None]))
+        taken = iter(self._engine.intake.take(tx, [event for event in events if event is not None], looked=True))
         answers = [None if event is None else next(taken) for event in events]
         waited = [
             run for call, answer in zip(calls, answers, strict=True) if call.waits and answer for run in answer.runs

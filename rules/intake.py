@@ -87,11 +87,16 @@ class Intake:
         #: Told after the commit which runs are ready.
         self._hint = hint or (lambda _runs: None)
 
-    def take(self, tx: Tx, events: Sequence[Event]) -> list[Taken]:
-        """Take events in, in this order, inside the caller's transaction."""
+    def look(self, tx: Tx) -> None:
+        """Take in what changed in the rules, as this transaction sees them."""
         if self.book.refresh(tx.conn):
             # The change may have been made in this very transaction.
             tx.if_undone(self.book.forget)
+
+    def take(self, tx: Tx, events: Sequence[Event], *, looked: bool = False) -> list[Taken]:
+        """Take events in, in this order, inside the caller's transaction (who may just have `looked`)."""
+        if not looked:
+            self.look(tx)
         fresh = insert_events(tx.conn, events)
         taken = [Taken(event, event.id in fresh) for event in events]
         rows = self._start(tx.conn, [item for item in taken if item.new and item.event.depth <= self._depth_limit])

@@ -18,7 +18,7 @@ from web.hosts import Hosts
 from web.idempotency import Cleaner, KeyedCall, hash_request, read_key
 from web.limits import Limits
 from web.problems import from_misfits, pick_language
-from web.reading import read_body, read_headers, read_query, read_upload
+from web.reading import read_body, read_headers, read_query, read_upload, with_whole_numbers
 from web.routes import OPEN, PROBLEM, Call, Reply, Route, Services, Upload
 
 #: Who calls a route that is open to everybody.
@@ -114,6 +114,7 @@ class Dispatcher:
             misfits = compile_schema(dict(route.body), own=True).problems(body, language)
             if misfits:
                 return None, None, from_misfits(misfits, language)
+            body = with_whole_numbers(body, route.body)
         return body, text, None
 
     def _keeper(

@@ -186,3 +186,12 @@ def test_refusal_is_told_and_the_call_not_repeated(
 def test_outsider_cannot_pass_for_counted(app: Any, token: str):
     answer = call(app, "wrong", headers={COUNTED: "1", "vitrin.refused": "1"})
     assert answer.status_code == 401
+
+
+def test_figures_of_the_process_are_told(api: ApiClient, short: Any, token: str, engine: Engine):
+    call(short, token, headers={"Prefer": "wait=10"})
+    text = api.call("GET", "/metrics").get_data(as_text=True)
+    assert 'vitrin_rule_walks_total{rule="heard"} 1.0' in text
+    assert "vitrin_batch_runs_count 1.0" in text
+    for name in ("vitrin_commit_seconds_bucket", "vitrin_group_size_sum", "vitrin_run_lag_seconds", "vitrin_jobs_due"):
+        assert name in text

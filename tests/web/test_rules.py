@@ -189,3 +189,9 @@ def test_rule_is_started_by_hand(api: ApiClient, engine: Engine):
     engine.drain()
     assert api.get("/effects")["data"][0]["params"]["title"] == "Ring"
     assert api.call("POST", "/rules/hand/start", json={"form": {}}).status_code == 422
+
+
+def test_whole_number_may_be_written_with_a_point(api: ApiClient, draft: Any):
+    address = f"/rules/{draft.json['name']}/test"
+    assert api.call("POST", address, json={"last": 6.0}).status_code == 200
+    assert api.call("POST", address, json={"last": 6.5}).status_code == 422
