@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from core.clock import VirtualClock
@@ -22,6 +23,15 @@ os.environ["NO_COLOR"] = "1"
 
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci")
+
+_LOGS = structlog.get_config()
+
+
+@pytest.fixture(autouse=True)
+def _usual_logs() -> None:
+    """Undo what a command set up for its process, which is the next test's, too: how much is logged, and where to."""
+    structlog.configure(**_LOGS)
+
 
 NEVER_RESOLVE = (".invalid", ".test")  # reserved by RFC 6761
 
